@@ -1,0 +1,45 @@
+"""Hosts: this machine, or one reached over SSH, and the privilege that a build needs there."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rootwright.errors import PrivilegeError
+from rootwright.hosts.base import PASSWORD_VARIABLE, ByteStream, Host, PasswordPrompt
+
+if TYPE_CHECKING:
+    from rootwright.inventory import HostSpec
+
+__all__ = ["ByteStream", "Host", "PasswordPrompt", "ask_on_terminal", "connect"]
+
+
+def connect(spec: HostSpec, *, ask: PasswordPrompt, accept_new: bool = False) -> Host:
+    """Return a host one can open a session on; ``localhost`` without an address is this machine.
+
+    Raises HostError or HostKeyError.
+    """
+    if spec.name == "localhost" and spec.address is None:
+        from rootwright.hosts.local import LocalHost
+
+        return LocalHost(spec.name, spec.become, ask)
+    # fabric costs an eighth of a second to import: not for those who stay at home.
+    from rootwright.hosts.ssh import SSHHost
+
+    return SSHHost(spec, ask, accept_new)
+
+
+def ask_on_terminal(host: str) -> str:
+    """Ask for a sudo password on the controller's terminal.
+
+    Raises PrivilegeError when there is nobody to ask.
+    """
+    import getpass
+
+    if not sys.stdin.isatty():
+        raise PrivilegeError(
+            "sudo wants a password and there is no terminal to ask on",
+            where=host,
+            hint=f"set {PASSWORD_VARIABLE}, or allow passwordless sudo",
+        )
+    return getpass.getpass(f"sudo password on {host}: ", stream=sys.stderr)

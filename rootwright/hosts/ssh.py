@@ -1,0 +1,216 @@
+"""A host reached over SSH, with fabric."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fabric
+import paramiko
+import pexpect
+
+from rootwright.errors import HostError, RootwrightError
+from rootwright.hosts.base import ByteStream, Host, PasswordPrompt
+from rootwright.hosts.host_keys import changed_key, check_host_keys
+from rootwright.hosts.terminal import READ_SIZE, Bounded, Spawn, Terminal
+from rootwright.text import harmless
+
+if TYPE_CHECKING:
+    from rootwright.inventory import HostSpec
+
+STREAM_WINDOW = 16 * 1024 * 1024
+"""Bytes in flight on a stream: enough for 300 MB/s at 50 ms, and the most that waits in memory."""
+
+CONNECT_TIMEOUT = 15
+"""Seconds to wait for a host to accept a connection."""
+
+KEEPALIVE = 15
+"""Seconds between two questions whether the host is still there."""
+
+KEEPALIVE_PATIENCE = 25
+"""Seconds an answer may take; with the interval, a dead host is noticed within 40."""
+
+
+class SSHHost(Host):
+    """A machine reached over SSH."""
+
+    def __init__(self, spec: HostSpec, ask: PasswordPrompt, accept_new: bool) -> None:
+        """Connect.
+
+        accept_new: remember the key of a host that was never seen, instead of refusing it.
+        Raises HostKeyError or HostError.
+        """
+        super().__init__(spec.name, spec.become, ask)
+        options: dict[str, Any] = (
+            {"key_filename": str(Path(spec.key).expanduser())} if spec.key else {}
+        )
+        try:
+            self._connection = fabric.Connection(
+                spec.address or spec.name,
+                user=spec.user,
+                port=spec.port,
+                connect_timeout=CONNECT_TIMEOUT,
+                connect_kwargs=options,
+            )
+            for hop in _hops(self._connection):
+                check_host_keys(hop, accept_new)
+            self._connection.open()
+        except RootwrightError:
+            raise
+        except paramiko.BadHostKeyException as e:
+            raise changed_key(self.name, self._connection.port, e) from None
+        except Exception as e:  # paramiko, socket and fabric raise a dozen unrelated types
+            raise _unreachable(self.name, e) from None
+        self._transport: paramiko.Transport = self._connection.transport
+        self._closing = threading.Event()
+        threading.Thread(target=self._keep_alive, daemon=True).start()
+
+    def _keep_alive(self) -> None:
+        """Ask the host every now and then whether it is there; hang up when it does not say so.
+
+        paramiko's own keepalive sends questions but does not wait for answers, and TCP's notices
+        only what is lost below it.
+        """
+        while not self._closing.wait(KEEPALIVE) and self._transport.is_active():
+            patience = threading.Timer(KEEPALIVE_PATIENCE, self._give_up)
+            patience.daemon = True
+            patience.start()
+            with contextlib.suppress(Exception):
+                self._transport.global_request("keepalive@openssh.com", wait=True)
+            patience.cancel()
+
+    def _give_up(self) -> None:
+        self.lost = f"the host has not answered for {KEEPALIVE_PATIENCE} seconds"
+        self._transport.close()
+
+    def _channel(self, **options: Any) -> paramiko.Channel:
+        try:
+            return self._transport.open_session(**options)
+        except (paramiko.SSHException, OSError, EOFError) as e:
+            raise _unreachable(self.name, e) from None
+
+    def _start_terminal(self, command: str) -> Terminal:
+        channel = self._channel()
+        channel.get_pty(term="dumb", width=200, height=24)
+        channel.exec_command(command)
+        return ChannelTerminal(channel, self.name)
+
+    def _start_stream(self, command: str, first_line: bytes) -> ByteStream:
+        channel = self._channel(window_size=STREAM_WINDOW, max_packet_size=128 * 1024)
+        channel.exec_command(command)
+        if first_line:
+            channel.sendall(first_line)
+        channel.shutdown_write()
+        return _ChannelStream(channel)
+
+    def hang_up(self) -> None:
+        """Close the connection, from any thread."""
+        self._transport.close()
+
+    def close(self) -> None:
+        """Close the connection and those to its gateways."""
+        self._closing.set()
+        for hop in _hops(self._connection):
+            with contextlib.suppress(Exception):
+                hop.close()
+
+
+class _ChannelStream(ByteStream):
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._errors: list[bytes] = []
+        # Error output shares the window with the data: left alone it would stop the stream.
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    def _drain(self) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            while chunk := self._channel.recv_stderr(32 * 1024):
+                self._errors.append(chunk)
+
+    def read(self, size: int) -> bytes:
+        return self._channel.recv(size)
+
+    def finish(self) -> tuple[int, str]:
+        status = self._channel.recv_exit_status()
+        self._reader.join()
+        return status, b"".join(self._errors).decode(errors="backslashreplace")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.close()
+
+
+class _ChannelSpawn(Spawn):
+    """pexpect over an SSH channel that has a terminal on its far side."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        super().__init__(timeout=None, maxread=READ_SIZE)
+        self.channel = channel
+        self.delayafterread = None
+        self.closed = False
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> bytes:
+        self.channel.settimeout(timeout)
+        try:
+            data = self.channel.recv(size)
+        except TimeoutError:
+            raise pexpect.TIMEOUT("nothing to read") from None
+        except OSError as e:
+            raise pexpect.EOF(str(e)) from None
+        if not data:
+            raise pexpect.EOF("the channel is closed")
+        return data
+
+
+class _BoundedChannelSpawn(Bounded, _ChannelSpawn):
+    pass
+
+
+class ChannelTerminal(Terminal):
+    """A shell at the far end of an SSH channel."""
+
+    def __init__(self, channel: paramiko.Channel, name: str) -> None:
+        """Take over an open channel on which the program already runs."""
+        self._channel = channel
+        super().__init__(_BoundedChannelSpawn(channel), name)
+
+    def _write(self, data: bytes) -> None:
+        self._channel.settimeout(None)
+        self._channel.sendall(data)
+
+    def hang_up(self) -> None:
+        """Close the channel; the host hangs up the terminal."""
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.close()
+
+    def close(self) -> None:
+        """The same."""
+        self.hang_up()
+
+
+def _hops(connection: fabric.Connection) -> list[fabric.Connection]:
+    """Return the connection and the gateways before it; a ProxyCommand is a text, not a hop."""
+    hops = []
+    hop: Any = connection
+    while hop is not None and not isinstance(hop, str):
+        hops.append(hop)
+        hop = hop.gateway
+    return hops
+
+
+def _unreachable(name: str, error: Exception) -> HostError:
+    text = harmless(str(error)) or type(error).__name__
+    hint = "is the host up, and is `ssh` able to reach it?"
+    if isinstance(error, paramiko.AuthenticationException):
+        text = f"the host refuses our login: {text}"
+        hint = "name a key in the inventory or in ~/.ssh/config, or add one to ssh-agent"
+    elif isinstance(error, socket.gaierror):
+        text = "the host's name is unknown"
+        hint = "give its address in the inventory or in ~/.ssh/config"
+    elif isinstance(error, (TimeoutError, OSError, EOFError)):
+        text = f"the host cannot be reached: {text}"
+    return HostError(text, where=name, hint=hint)

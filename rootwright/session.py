@@ -1,0 +1,263 @@
+"""The one shell in which a play lives: framed requests, dialogues, and an end that leaves nothing.
+
+The host's side is ``session.sh``. Both sides meet on a terminal, because that is what makes
+interactive programs ask their questions and what makes the host notice that we are gone: when the
+terminal hangs up, the keeper ends the namespaces, and the kernel takes processes and mounts away.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import importlib.resources
+import re
+import secrets
+import shlex
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rootwright.errors import BusyError, HostError, PrivilegeError, StepError
+from rootwright.text import harmless, terminal_text
+
+if TYPE_CHECKING:
+    from rootwright.hosts import Host
+
+RECORDS_LIMIT = 64 * 1024 * 1024
+"""Bytes of records one reply may have; an honest one has a few hundred a resource."""
+
+TAIL_LINES = 25
+"""Lines of output kept for an error message."""
+
+DIALOGUE_SILENCE = 60.0
+"""Seconds a program with a dialogue may stand at an unanswered line before it is a prompt."""
+
+
+@dataclass(frozen=True)
+class SessionSpec:
+    """What a session is opened for.
+
+    folder: the folder, on the host, of the root that the session locks.
+    check: make nothing on the host, not even that folder.
+    who: who to name to others who find the root locked.
+    vocabulary: sh that every request may use.
+    facts: pairs of a name and sh that prints the fact.
+    """
+
+    folder: str
+    who: str
+    check: bool = False
+    vocabulary: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a request brought.
+
+    status: the exit status of the request. records: kind and payload of each record, in order.
+    output: the last lines that programs printed, harmless to a terminal.
+    """
+
+    status: int
+    records: list[tuple[str, str]] = field(default_factory=list)
+    output: str = ""
+
+
+class Session:
+    """An open session. Close it with `close`, or by leaving its ``with`` block."""
+
+    def __init__(self, host: Host, spec: SessionSpec) -> None:
+        """Open a session on a host.
+
+        Raises PrivilegeError (no rights), BusyError (another play holds the root) or HostError.
+        """
+        self._nonce = secrets.token_hex(16)
+        self._mark = b"\x1e" + self._nonce.encode() + b" "
+        self._host = host
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.round_trips = 0
+        self.facts: dict[str, str] = {}
+        self.folder = spec.folder
+        self._sudo_prompt = f"[sudo {self._nonce}]"
+        self._terminal = host.terminal(boot_script(spec, self._nonce), self._sudo_prompt)
+        try:
+            self._wait_until_ready(spec)
+        except BaseException:
+            self._terminal.close()
+            raise
+
+    def __enter__(self) -> Session:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """End the session and wait until the host has cleaned up, ten seconds at the most."""
+        with contextlib.suppress(HostError):
+            self._terminal.send(b"bye\n")
+            self._terminal.drain(10)
+        self._terminal.close()
+
+    def request(
+        self,
+        script: str,
+        *,
+        answers: Iterable[tuple[str, str]] = (),
+        on_record: Callable[[str, str], None] | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> Reply:
+        """Run sh on the host and return its reply: one round trip.
+
+        answers: patterns searched in an unfinished line, and what to type when one is found.
+        on_record, on_output: called as records and lines of output arrive.
+        Raises HostError when the connection or the host's shell is lost, StepError when a program
+        stands at a prompt that no pattern matches or the reply makes no sense.
+        """
+        self.round_trips += 1
+        encoded = base64.b64encode(script.encode("utf-8", "surrogateescape"))
+        self._tail.clear()
+        self._terminal.send(b"%d\n%s" % (len(encoded), encoded))
+        records: list[tuple[str, str]] = []
+        for kind, payload in self._records(list(answers), on_output):
+            if kind == "end":
+                return Reply(_status(payload), records, "\n".join(self._tail))
+            records.append((kind, payload))
+            if on_record:
+                on_record(kind, payload)
+        raise self._lost()
+
+    def _records(
+        self,
+        answers: Sequence[tuple[str, str | Callable[[], str]]],
+        on_output: Callable[[str], None] | None = None,
+    ) -> Iterable[tuple[str, str]]:
+        """Yield records until the terminal ends; answer prompts on the way."""
+        patterns = [re.compile(p.encode()) for p, _ in answers]
+        received = 0
+        while True:
+            index, text = self._terminal.expect(patterns, DIALOGUE_SILENCE if patterns else None)
+            if index is None:
+                if text.strip():
+                    self._note(text, on_output)
+                return
+            if index == -1:
+                raise StepError(
+                    "a program asks something that nobody told us how to answer",
+                    where=self._host.name,
+                    output=harmless(text.decode(errors="backslashreplace")),
+                    hint="the module that runs it needs an Answer for this question",
+                )
+            if index > 0:
+                reply = answers[index - 1][1]
+                self._terminal.send((reply() if callable(reply) else reply).encode() + b"\n")
+                continue
+            output, mark, record = text.partition(self._mark)
+            if output.strip():
+                self._note(output, on_output)
+            if mark:
+                received += len(record)
+                if received > RECORDS_LIMIT:
+                    raise StepError(
+                        "the host's reply does not end",
+                        where=self._host.name,
+                        hint="a broken tool on the host may answer without end",
+                    )
+                kind, _, payload = (
+                    record.decode("ascii", "backslashreplace").rstrip().partition(" ")
+                )
+                yield kind, payload
+
+    def _note(self, output: bytes, on_output: Callable[[str], None] | None) -> None:
+        text = terminal_text(output[:2000].decode(errors="backslashreplace")).rstrip()
+        if text.strip():
+            # What a program draws over with a carriage return is for the live line alone.
+            if not output.endswith(b"\r"):
+                self._tail.append(text)
+            if on_output:
+                on_output(text)
+
+    def _wait_until_ready(self, spec: SessionSpec) -> None:
+        sudo = (re.escape(self._sudo_prompt), self._host.sudo_password)
+        for kind, payload in self._records([sudo]):
+            if kind == "ready":
+                return
+            if kind == "folder":
+                self.folder = _text(payload)
+            elif kind == "fact":
+                name, _, value = payload.partition(" ")
+                self.facts[name] = _text(value).strip()
+            elif kind == "held":
+                raise BusyError(
+                    f"the root is held by another play: {harmless(_text(payload)).strip()}",
+                    where=f"{self._host.name}:{spec.folder}",
+                    hint="wait for it, end it, or build elsewhere with --work-dir",
+                )
+            elif kind == "refused":
+                raise PrivilegeError(
+                    harmless(payload),
+                    where=self._host.name,
+                    output="\n".join(self._tail),
+                    hint="choose another folder with --work-dir",
+                )
+        raise PrivilegeError(
+            "the host did not open a session",
+            where=self._host.name,
+            output="\n".join(self._tail),
+            hint="a build needs root or sudo, and the right to make mount and PID namespaces "
+            "(unshare); `invoke doctor` looks closer",
+        )
+
+    def _lost(self) -> HostError:
+        return HostError(
+            self._host.lost or "the session ended in the middle of a request",
+            where=self._host.name,
+            output="\n".join(self._tail),
+            hint="nothing half-made is kept; play again to go on from what is there",
+        )
+
+
+def boot_script(spec: SessionSpec, nonce: str) -> str:
+    """Return the sh that becomes the session on the host."""
+    keeper = _compact(importlib.resources.files("rootwright").joinpath("session.sh").read_text())
+    facts = "\n".join(
+        f'rw_say fact {name} "$( ({script}) 2>/dev/null </dev/null | rw_encoded)"'
+        for name, script in spec.facts
+    )
+    # Not in the environment: no program on the host needs to know the session's secret.
+    inner = f"rw_nonce={nonce} rw_dir=$1\n{keeper}\n{_compact(spec.vocabulary)}\n"
+    inner += f'rw_say folder "$(printf %s "$rw_dir" | rw_encoded)"\n{facts}\nrw_serve'
+    settings = {
+        "rw_nonce": nonce,
+        "rw_dir": spec.folder,
+        "rw_check": "1" if spec.check else "0",
+        "rw_who": spec.who,
+        "rw_inner": inner,
+    }
+    lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
+    return "\n".join([*lines, keeper, "rw_keep"])
+
+
+def _compact(script: str) -> str:
+    """Return sh without its comment lines and indentation: it travels at every start."""
+    lines = (line.strip() for line in script.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("#"))
+
+
+def _status(payload: str) -> int:
+    try:
+        return int(payload)
+    except ValueError:
+        raise StepError("the host's reply makes no sense", where=harmless(payload[:80])) from None
+
+
+def _text(payload: str) -> str:
+    try:
+        return base64.b64decode(payload, validate=True).decode(errors="backslashreplace")
+    except binascii.Error:
+        raise StepError("the host's reply makes no sense", where=harmless(payload[:80])) from None

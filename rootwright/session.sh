@@ -1,0 +1,72 @@
+# shellcheck shell=sh
+# The host's side of a session: a keeper that holds the lock and cleans up, and, inside mount and
+# PID namespaces of its own, a loop that runs framed requests.
+#
+# Set by the controller:
+# rw_nonce, a secret of this session; rw_dir, the folder of this root; rw_check, 1 to make nothing;
+# rw_who, who holds the lock; rw_inner, the text of the loop with the vocabulary it needs.
+: "${rw_nonce:=}" "${rw_dir:=}" "${rw_check:=}" "${rw_who:=}" "${rw_inner:=}"
+
+# A record is a line no program prints by accident, wherever in a line it begins.
+rw_say() { printf '\036%s %s\n' "$rw_nonce" "$*"; }
+
+rw_encoded() { base64 | tr -d '\n'; }
+
+# rw_keep: hold the lock on rw_dir, run the loop, and clean up however it ends. The terminal going
+# away (controller killed, connection lost) arrives here as a hang-up.
+rw_keep() {
+    stty raw -echo
+    export LC_ALL=C
+    if [ -d "$rw_dir" ] && [ ! -f "$rw_dir/lock" ] && [ -n "$(ls -A "$rw_dir")" ]; then
+        rw_say refused "$rw_dir is not empty and was not made by us"
+        exit 1
+    fi
+    if [ "$rw_check" = 0 ]; then
+        { mkdir -p "$rw_dir" && : >>"$rw_dir/lock"; } || { rw_say refused "cannot write $rw_dir" && exit 1; }
+    fi
+    if [ -d "$rw_dir" ]; then rw_dir=$(cd -P "$rw_dir" && pwd -P); fi
+    if [ -f "$rw_dir/lock" ]; then
+        exec 9<>"$rw_dir/lock"
+        # A play that was just killed takes a moment to die.
+        flock -w 3 9 || { rw_say held "$(rw_encoded <"$rw_dir/lock")" && exit 1; }
+    fi
+    if [ "$rw_check" = 0 ]; then
+        printf '%s since %s\n' "$rw_who" "$(date -u '+%Y-%m-%d %H:%M:%S UTC')" >"$rw_dir/lock"
+        rw_sweep
+    fi
+    exec 3<&0
+    trap 'kill -KILL "$rw_child" 2>/dev/null' HUP INT TERM
+    # --kill-child: when unshare goes, the kernel ends every process in the namespace, and the
+    # mounts go with the last of them.
+    unshare --mount --pid --fork --kill-child --mount-proc sh -c "$rw_inner" sh "$rw_dir" <&3 9>&- &
+    rw_child=$!
+    wait "$rw_child"
+    trap '' HUP INT TERM
+    kill -KILL "$rw_child" 2>/dev/null
+    wait "$rw_child" 2>/dev/null
+    if [ "$rw_check" = 0 ] && [ -f "$rw_dir/lock" ]; then
+        rw_sweep
+        : >"$rw_dir/lock"
+    fi
+}
+
+# rw_sweep: remove what a play that did not end by itself left half-made. Its processes may take a
+# moment to die, and one that still writes makes rm fail.
+rw_sweep() {
+    for rw_try in 1 2 3 4 5 6 7 8 9 10; do
+        rm -rf --one-file-system "$rw_dir"/*.part "$rw_dir/tree/tmp" 2>/dev/null && return
+        sleep "0.$rw_try"
+    done
+}
+
+# rw_serve: read requests (the length of the base64, a newline, the base64) and run each in a
+# subshell whose exit status ends the reply.
+rw_serve() {
+    rw_say ready
+    while IFS= read -r rw_size; do
+        [ "$rw_size" != bye ] || exit 0
+        rw_request=$(head -c "$rw_size" | base64 -d)
+        (eval "$rw_request")
+        rw_say end "$?"
+    done
+}
