@@ -1,0 +1,307 @@
+"""Reading an inventory: from bytes to hosts, groups and variables that make sense, or an error.
+
+Two halves: `read_toml` turns bytes into one plain mapping, `describe` says whether that mapping
+makes sense. Another format needs only another first half.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from rootwright.errors import InventoryError
+from rootwright.inventory_text import key_path, listed, near, shown
+
+LOCALHOST = "localhost"
+"""The name of this machine, which no inventory has to write."""
+
+ALL = "all"
+"""The name that stands for every host written in the inventory."""
+
+MAX_BYTES = 16 << 20
+"""The largest file read, so that a mistaken path (a device, a tar) ends in an error."""
+
+_MAX_DEPTH = 20  # dotted keys can nest deeper than Python can recurse
+_HOST_KEYS = ("address", "port", "user", "key", "become", "vars")
+_GROUP_KEYS = ("hosts", "vars")
+_OPTIONS = "a playbook's options go under vars"
+
+Become = Literal["sudo", "none"]
+_BECOME: tuple[Become, ...] = ("sudo", "none")
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """What the inventory says of one host; None lets ``~/.ssh/config`` decide.
+
+    name: how people call it, and what is looked up where there is no address.
+    address: a host name or an IP address.
+    port: the TCP port of sshd, 1 to 65535.
+    user: the user to log in as.
+    key: path of the private key, absolute: ``~`` is expanded, and a relative path starts at the
+        folder of the inventory.
+    become: how to become root there: ``sudo``, or ``none`` where the user is root already.
+    vars: the host's own variables; `Inventory.variables` has those of its groups too.
+    """
+
+    name: str
+    address: str | None = None
+    port: int | None = None
+    user: str | None = None
+    key: str | None = None
+    become: Become | None = None
+    vars: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    @property
+    def local(self) -> bool:
+        """Whether this is the machine we run on, reached without SSH."""
+        return self.name == LOCALHOST
+
+
+@dataclass(frozen=True)
+class GroupSpec:
+    """A named set of hosts, in the order written, and the variables they share."""
+
+    name: str
+    hosts: tuple[str, ...] = ()
+    vars: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What one inventory says: its hosts and groups in order, and the variables of all."""
+
+    hosts: tuple[HostSpec, ...] = ()
+    groups: tuple[GroupSpec, ...] = ()
+    variables: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+
+def read_toml(data: bytes, source: Path) -> dict[str, object]:
+    """Return TOML text as a plain mapping.
+
+    data: the bytes of the file; a byte order mark is let pass.
+    source: the file to name in errors.
+    Raises InventoryError with the line where there is one.
+    """
+    where = shown(str(source))
+    if len(data) > MAX_BYTES:
+        what = f"the inventory is larger than {MAX_BYTES >> 20} MiB"
+        raise InventoryError(what, where=where, hint="name a TOML file")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InventoryError(
+            f"the inventory is not text in UTF-8: byte 0x{error.object[error.start]:02x}",
+            where=f"{where}:{line}",
+            hint="save the file as UTF-8",
+        ) from None
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError as error:  # TOMLDecodeError, and integers too long for Python to read
+        reason = str(error)
+    found = re.search(r"\(at line (\d+), column \d+\)", reason)
+    raise InventoryError(
+        f"the inventory is not valid TOML: {reason}",
+        where=f"{where}:{found[1]}" if found else where,
+        hint='write it as in https://toml.io, for example port = 22 or user = "builder"',
+    )
+
+
+def describe(mapping: Mapping[str, object], source: Path) -> Description:
+    """Return what a plain mapping says.
+
+    mapping: ``all``, ``hosts`` and ``groups`` as in the TOML file.
+    source: the file to name in errors, and whose folder relative key paths start at.
+    Raises InventoryError naming file, key and what would be right.
+    """
+    return _Reader(source).description(mapping)
+
+
+class _Reader:
+    """Checks a plain mapping; knows the file, so that every complaint can name it."""
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+
+    def fail(self, key: str, what: str, hint: str) -> NoReturn:
+        raise InventoryError(what, where=f"{shown(str(self.source))}: {key}", hint=hint)
+
+    def description(self, mapping: Mapping[str, object]) -> Description:
+        self.keys("", mapping, ("all", "hosts", "groups"), "an inventory")
+        variables = self.variables("all", mapping.get("all", {}))
+        if "vars" in variables:
+            right = "write them under [all] itself, without vars"
+            self.fail("all.vars", "the variables of all hosts have no table of their own", right)
+        hosts = [
+            self.host(key_path("hosts", name), name, value)
+            for name, value in self.table("hosts", mapping.get("hosts", {})).items()
+        ]
+        known = list(dict.fromkeys([LOCALHOST, *(host.name for host in hosts)]))
+        groups = [
+            self.group(key_path("groups", name), name, value, known)
+            for name, value in self.table("groups", mapping.get("groups", {})).items()
+        ]
+        return Description(tuple(hosts), tuple(groups), variables)
+
+    def host(self, key: str, name: str, value: object) -> HostSpec:
+        self.name(key, name)
+        table = self.table(key, value)
+        self.keys(key, table, _HOST_KEYS, "a host", _OPTIONS)
+        for ssh in ("address", "port", "user", "key"):
+            if name == LOCALHOST and ssh in table:
+                what = "localhost is this machine, reached without SSH"
+                right = "give a host that SSH should reach another name"
+                self.fail(key_path(key, ssh), what, right)
+        return HostSpec(
+            name=name,
+            address=self.word(key_path(key, "address"), table.get("address"), '"192.0.2.7"'),
+            port=self.port(key_path(key, "port"), table.get("port")),
+            user=self.word(key_path(key, "user"), table.get("user"), '"builder"'),
+            key=self.path(key_path(key, "key"), table.get("key")),
+            become=self.become(key_path(key, "become"), table.get("become")),
+            vars=self.variables(key_path(key, "vars"), table.get("vars", {})),
+        )
+
+    def group(self, key: str, name: str, value: object, known: Sequence[str]) -> GroupSpec:
+        self.name(key, name)
+        if name in known:
+            what = f"{shown(name)} is a host and a group at once"
+            self.fail(key, what, "give one of them another name")
+        table = self.table(key, value)
+        self.keys(key, table, _GROUP_KEYS, "a group", _OPTIONS)
+        members = table.get("hosts", [])
+        where = key_path(key, "hosts")
+        if not isinstance(members, list) or not all(isinstance(item, str) for item in members):
+            self.fail(where, "it must be a list of names", 'write it as hosts = ["archie"]')
+        for member in members:
+            if member not in known:
+                what = f"there is no host {shown(member)}"
+                self.fail(where, what, near(member, known) or f"known are {listed(known)}")
+        variables = self.variables(key_path(key, "vars"), table.get("vars", {}))
+        return GroupSpec(name, tuple(dict.fromkeys(members)), variables)
+
+    def table(self, key: str, value: object) -> dict[str, object]:
+        if not isinstance(value, dict):
+            self.fail(key, f"{_kind(value)} stands where a table must", f"begin it with [{key}]")
+        return value
+
+    def keys(
+        self, key: str, table: Mapping[str, object], known: Sequence[str], of: str, more: str = ""
+    ) -> None:
+        for name in table:
+            if name not in known:
+                has = "; ".join(filter(None, [f"{of} has {listed(known)}", more]))
+                what = f"{of} has no key {shown(name)}"
+                self.fail(key_path(key, name), what, near(name, known) or has)
+
+    def name(self, key: str, name: str) -> None:
+        if name == ALL:
+            self.fail(key, "the name all already means every host", "give it another name")
+        if flaw := _flaw(name):
+            right = "a name is letters, digits, '.', '-' and '_', such as build-1.example.org"
+            self.fail(key, f"the name {shown(name)} {flaw}", right)
+
+    def word(self, key: str, value: object, example: str) -> str | None:
+        if value is None:
+            return None
+        right = f"write it as {example}"
+        if not isinstance(value, str):
+            self.fail(key, f"{_kind(value)} stands where a text must", right)
+        if flaw := _flaw(value):
+            self.fail(key, f"{shown(value)} {flaw}", right)
+        return value
+
+    def port(self, key: str, value: object) -> int | None:
+        if value is None:
+            return None
+        right = "write a number from 1 to 65535, such as port = 22"
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.fail(key, f"{_kind(value)} stands where a port must", right)
+        if not 1 <= value <= 65535:
+            self.fail(key, "there is no such port", right)
+        return value
+
+    def path(self, key: str, value: object) -> str | None:
+        if value is None:
+            return None
+        right = 'write a path, such as key = "~/.ssh/id_ed25519"'
+        if not isinstance(value, str):
+            self.fail(key, f"{_kind(value)} stands where a path must", right)
+        if not value or not value.isprintable():
+            self.fail(key, f"{shown(value)} cannot be a path", right)
+        try:
+            return str(self.source.parent.absolute() / Path(value).expanduser())
+        except RuntimeError:  # "~nobody/key" where there is no such user
+            self.fail(key, f"{shown(value)} is in the home of an unknown user", right)
+
+    def become(self, key: str, value: object) -> Become | None:
+        for way in _BECOME:
+            if value == way:
+                return way
+        if value is not None:
+            right = 'write become = "sudo", or become = "none" where the user is root'
+            self.fail(key, "there is no such way to become root", right)
+        return None
+
+    def variables(self, key: str, value: object) -> dict[str, object]:
+        table = self.table(key, value)
+        for name, item in table.items():
+            path = key_path(key, name)
+            if not (name.isascii() and name.isidentifier()):
+                right = "a name is letters, digits and '_', such as image_mirror"
+                self.fail(path, f"no playbook can have an option {shown(name)}", right)
+            self.plain(path, item)
+        return table
+
+    def plain(self, key: str, value: object, depth: int = 0) -> None:
+        """Refuse what no option is made of, and what a JSON report could not carry."""
+        if depth > _MAX_DEPTH:
+            self.fail(key, "it is nested too deeply", "write a text, a number or a list of them")
+        match value:
+            case list():
+                for index, item in enumerate(value):
+                    self.plain(f"{key}[{index}]", item, depth + 1)
+            case dict():
+                for name, item in value.items():
+                    self.plain(key_path(key, name), item, depth + 1)
+            case int() if abs(value) >= 1 << 63:  # TOML's integers have 64 bits
+                self.fail(key, "the number is too large", 'quote it: "..."')
+            case float() if not math.isfinite(value):
+                self.fail(key, "infinity and nan are no values", 'quote it: "..."')
+            case str() | int() | float():
+                pass
+            case _:
+                self.fail(key, f"{_kind(value)} cannot be a value", 'quote it: "..."')
+
+
+def _flaw(word: str) -> str:
+    """Return why a word cannot be a host's name, address or user, empty where it can.
+
+    The word goes to tools that would read "-x" as an option, and to fabric, which reads
+    "user@host" and "host:port" itself (an IPv6 address has more colons than one).
+    """
+    if not word:
+        return "is empty"
+    if word.startswith("-"):
+        return "begins with '-'"
+    if not word.isprintable() or " " in word:
+        return "has spaces or control characters in it"
+    if "@" in word:
+        return "has an '@' in it; the user has a key of its own, user"
+    if word.count(":") == 1:
+        return "has a ':' in it; the port has a key of its own, port"
+    return ""
+
+
+def _kind(value: object) -> str:
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
+    kinds |= {list: "a list", dict: "a table"}
+    return kinds.get(type(value), "a date or time")
