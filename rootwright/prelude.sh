@@ -7,6 +7,9 @@
 # A probe prints one line of key=value words whose values need no quoting (numbers, hex, base64).
 # Paths are paths inside the root.
 
+# What is made is readable by all unless it is said otherwise, whoever makes it.
+umask 022
+
 # rw_use host|root: say which root is meant, in the session's folder rw_dir.
 rw_use() {
     rw_root='' rw_state=${rw_dir:-}/../.host rw_epoch=${rw_given_epoch-}
@@ -143,7 +146,8 @@ rw_put() {
         [ "$(stat -c '%f %u %g' "$rw_new")" = "$(stat -c '%f %u %g' "$rw_path")" ]; then
         return 0
     fi
-    mv -f "$rw_new" "$rw_path"
+    # -T: a link to a folder is replaced, not entered.
+    mv -fT "$rw_new" "$rw_path"
 }
 
 # rw_directory PATH MODE OWNER GROUP
@@ -157,7 +161,8 @@ rw_directory() {
     else
         mkdir "$rw_path"
     fi
-    chown "$rw_uid:$rw_gid" "$rw_path" && chmod "$2" "$rw_path"
+    # The zeros make chmod clear set-ID bits too, which it keeps on folders otherwise.
+    chown "$rw_uid:$rw_gid" "$rw_path" && chmod "00$2" "$rw_path"
 }
 
 # rw_symlink PATH TARGET [NEEDED]: make PATH a link to TARGET, replacing a file or a link, never a
@@ -167,11 +172,15 @@ rw_symlink() {
         { rw_at "$3" && rw_exists; } || rw_fail "$3 does not exist in the root"
     fi
     rw_in "$1"
-    [ ! -L "$rw_path" ] || [ "$(readlink "$rw_path")" != "$2" ] || return 0
+    if [ -L "$rw_path" ]; then
+        # The x keeps newlines at the end of a target.
+        rw_to=$(readlink "$rw_path" && printf x)
+        [ "${rw_to%?x}" != "$2" ] || return 0
+    fi
     [ ! -d "$rw_path" ] || [ -L "$rw_path" ] || rw_fail "$1 is a folder"
     rw_temporary
     trap 'rm -f "$rw_new"' EXIT
-    ln -sf -- "$2" "$rw_new" && mv -f "$rw_new" "$rw_path"
+    ln -sf -- "$2" "$rw_new" && mv -fT "$rw_new" "$rw_path"
 }
 
 # rw_edit PATH LINE MATCH PRESENT: print the file with the last line matching MATCH (an extended
@@ -180,7 +189,8 @@ rw_symlink() {
 rw_edit() {
     RW_LINE=$2 RW_MATCH=$3 RW_PRESENT=$4 LC_ALL=C awk '
         BEGIN { want = ENVIRON["RW_LINE"]; match_re = ENVIRON["RW_MATCH"]; present = ENVIRON["RW_PRESENT"] }
-        { line[NR] = $0; if ($0 == want || (match_re != "" && $0 ~ match_re)) hit[NR] = last = NR; if ($0 == want) have = NR }
+        # Joined with "", numbers are compared as text: 10 is not 1e1.
+        { line[NR] = $0; same = $0 "" == want ""; if (same || (match_re != "" && $0 ~ match_re)) hit[NR] = last = NR; if (same) have = NR }
         END {
             if (present == 1 && have && !(match_re != "" && last > have)) exit 3
             if (present == 0 && !last) exit 3
@@ -225,7 +235,8 @@ rw_matches() {
     rw_at "${rw_head}." && rw_base=${rw_path%/.} && [ -d "${rw_base:-/}" ] || return 0
     rw_ifs=$IFS
     IFS=
-    cd "${rw_base:-/}" || return 0
+    cd -P "${rw_base:-/}" || return 0
+    rw_real=$(pwd -P)
     # Splitting is off (IFS is empty), so this expands wildcards and nothing else.
     # shellcheck disable=SC2086
     set -- ./$rw_tail
@@ -237,8 +248,9 @@ rw_matches() {
         rw_exists || continue
         # shellcheck disable=SC2254
         case $rw_head$rw_match in $rw_keep) continue ;; esac
-        rw_parent=${rw_path%/*}
-        [ "$(cd -P "${rw_parent:-/}" && pwd -P)" = "${rw_parent:-/}" ] || continue
+        case $rw_match in
+        */*) [ "$(cd -P "${rw_path%/*}" && pwd -P)" = "${rw_real%/}/${rw_match%/*}" ] || continue ;;
+        esac
         "$rw_action"
     done
 }
@@ -277,28 +289,37 @@ rw_probe_device() {
 rw_device() {
     rw_in "$1"
     [ ! -d "$rw_path" ] || [ -L "$rw_path" ] || rw_fail "$1 is a folder"
-    rm -f "$rw_path"
+    rw_temporary
+    trap 'rm -f "$rw_new"' EXIT
+    rm -f "$rw_new"
+    if [ -f "$rw_state/devices" ]; then
+        RW_NAME=$1 awk '$1 != ENVIRON["RW_NAME"]' "$rw_state/devices" >"$rw_state/devices.new"
+        mv -f "$rw_state/devices.new" "$rw_state/devices"
+    fi
     if [ "$2" = p ]; then
-        mkfifo "$rw_path"
-    elif ! mknod "$rw_path" "$2" "$3" "$4" 2>/dev/null; then
+        mkfifo "$rw_new"
+    elif ! mknod "$rw_new" "$2" "$3" "$4" 2>/dev/null; then
         [ -n "$rw_root" ] || rw_fail "this host may not make device nodes"
-        [ ! -f "$rw_state/devices" ] || sed -i "\\|^$1 |d" "$rw_state/devices"
+        rm -f "$rw_path"
         printf '%s %s\n' "$1" "$2:$3:$4:$5:$6:$7" >>"$rw_state/devices"
         return 0
     fi
-    chown "$6:$7" "$rw_path" && chmod "$5" "$rw_path"
+    chown "$6:$7" "$rw_new" && chmod "$5" "$rw_new" && mv -fT "$rw_new" "$rw_path"
 }
 
 # rw_guard SCRIPT: run a read-only question in the root, with nothing mounted there.
 rw_guard() {
     if [ -z "$rw_root" ]; then
-        sh -euc "$1" </dev/null >/dev/null 2>&1
+        rw_plain sh -euc "$1" </dev/null >/dev/null 2>&1
     else
         [ -x "$rw_root/bin/sh" ] || return 1
-        PATH=$rw_paths chroot "$rw_root" /bin/sh -euc "$1" </dev/null >/dev/null 2>&1
+        rw_plain chroot "$rw_root" /bin/sh -euc "$1" </dev/null >/dev/null 2>&1
     fi
 }
 rw_paths=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+# rw_plain COMMAND...: run it with an environment that is the same on every host.
+rw_plain() { env -i HOME=/root PATH=$rw_paths TERM=dumb LC_ALL=C.UTF-8 "$@"; }
 
 # rw_stamp NAME: print the stamp NAME in base64, nothing when it was never written.
 rw_stamp() { [ ! -f "$rw_state/stamps/$1" ] || rw_b64 <"$rw_state/stamps/$1"; }
@@ -316,7 +337,7 @@ rw_inside() {
     rw_script=$1
     shift
     set -- HOME=/root PATH=$rw_paths TERM=dumb LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        "SOURCE_DATE_EPOCH=${rw_epoch:-}" "$@"
+        ${rw_epoch:+"SOURCE_DATE_EPOCH=$rw_epoch"} "$@"
     if [ -z "$rw_root" ]; then
         env "$@" sh -euc "$rw_script"
         return

@@ -11,7 +11,14 @@ from rootwright.hosts.base import PASSWORD_VARIABLE, ByteStream, Host, PasswordP
 if TYPE_CHECKING:
     from rootwright.inventory import HostSpec
 
-__all__ = ["ByteStream", "Host", "PasswordPrompt", "ask_on_terminal", "connect"]
+__all__ = [
+    "PASSWORD_VARIABLE",
+    "ByteStream",
+    "Host",
+    "PasswordPrompt",
+    "ask_on_terminal",
+    "connect",
+]
 
 
 def connect(spec: HostSpec, *, ask: PasswordPrompt, accept_new: bool = False) -> Host:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
+from typing import Literal
 
 from rootwright.errors import StepError, UsageError
 from rootwright.resource.base import Change, PathResource, State, quote, refuse_escape
@@ -23,7 +24,7 @@ class Device(PathResource):
     layer is a header only, so the image has it all the same.
     """
 
-    kind: str
+    kind: Literal["c", "b", "p"]
     major: int = 0
     minor: int = 0
     mode: int = 0o666
@@ -34,7 +35,7 @@ class Device(PathResource):
         """Check the kind and the mode."""
         super().__post_init__()
         check_mode(self.mode, self.path)
-        if self.kind not in _TYPES or " " in self.path:
+        if self.kind not in _TYPES or any(map(str.isspace, self.path)):
             raise UsageError(f"{self.kind!r} is no kind of device", where=self.path, hint="c, b, p")
 
     @property

@@ -1,0 +1,85 @@
+"""Removing what we made, and nothing else."""
+
+from __future__ import annotations
+
+import getpass
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rootwright.errors import StepError
+from rootwright.hosts import Host, ask_on_terminal, connect
+from rootwright.inventory import HostSpec
+from rootwright.run import DEFAULT_WORK_DIR
+from rootwright.session import Session, SessionSpec
+
+# A lock file is the sign that a folder is ours; what else lies in it must be what we put there.
+_REMOVE = """
+cd "$rw_dir"
+for name in * .[!.]*; do
+    case $name in
+    lock | tree | *.part | '*' | '.[!.]*') ;;
+    *) echo "rootwright: $rw_dir holds $name, which is not ours"; exit 1 ;;
+    esac
+done
+mounted=$(awk -v d="$rw_dir/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo)
+[ -z "$mounted" ] || { echo "rootwright: something is mounted at $mounted"; exit 1; }
+rm -rf --one-file-system tree ./*.part lock
+cd /
+rmdir "$rw_dir"
+"""
+
+
+def clean_host(spec: HostSpec, work_dir: str) -> Iterator[str]:
+    """Remove every root below a host's work dir; yield each folder that is gone.
+
+    Raises StepError for a folder that holds what we did not make, or a mount; BusyError for a root
+    that a play holds.
+    """
+    base = work_dir or DEFAULT_WORK_DIR
+    host = connect(spec, ask=ask_on_terminal)
+    try:
+        for name in _roots(host, base):
+            with Session(host, SessionSpec(folder=f"{base}/{name}", who=getpass.getuser())) as s:
+                reply = s.request(_REMOVE)
+                if reply.status:
+                    said = [line for line in reply.output.splitlines() if "rootwright: " in line]
+                    raise StepError(
+                        said[-1].removeprefix("rootwright: ") if said else "cannot remove the root",
+                        where=f"{spec.name}:{base}/{name}",
+                        output=reply.output if not said else "",
+                        hint="unmount it, or move away what is not ours; nothing was removed",
+                    )
+            yield f"{base}/{name}"
+    finally:
+        host.close()
+
+
+def _roots(host: Host, base: str) -> list[str]:
+    """Return the names of our folders below the work dir; it needs a session, for sudo's sake."""
+    spec = SessionSpec(folder=f"{base}/.list", who=getpass.getuser(), check=True)
+    with Session(host, spec) as session:
+        reply = session.request(
+            'cd "${rw_dir%/*}" || exit 0\n'
+            'for f in */lock; do [ ! -f "$f" ] || rw_say root "${f%/lock}"; done\n'
+            "rm -rf --one-file-system .host"
+        )
+    return [payload for kind, payload in reply.records if kind == "root"]
+
+
+def clean_dist(folder: Path) -> Iterator[Path]:
+    """Remove the image archives in a folder; yield each that is gone.
+
+    Only an archive that holds an image is removed, and the folder itself once it is empty.
+    """
+    for path in sorted(folder.glob("*.tar")) if folder.is_dir() else ():
+        try:
+            with tarfile.open(path) as archive:
+                ours = any(member.name == "oci-layout" for member in archive)
+        except (tarfile.TarError, OSError):
+            ours = False
+        if ours and not path.is_symlink():
+            path.unlink()
+            yield path
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

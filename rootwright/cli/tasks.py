@@ -1,0 +1,122 @@
+"""The tasks around the builds: what there is, what a host offers, and cleaning up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from rootwright import playbook as playbooks
+from rootwright.cli.build import work_dir as checked_work_dir
+from rootwright.cli.edge import edge
+from rootwright.errors import RootwrightError, UsageError
+from rootwright.inventory import HostSpec, Inventory
+
+_HOST_HELP = {
+    "host": "a host or group of the inventory; may be repeated (default: localhost)",
+    "inventory": "the inventory's file (default: inventory/hosts.toml)",
+    "work_dir": "the folder on the host below which roots lie (default: /var/lib/rootwright)",
+}
+
+
+@task(name="playbooks", auto_shortflags=False)
+def list_playbooks(_context: Context) -> None:
+    """List the playbooks and their options."""
+    for book in playbooks.REGISTRY.values():
+        print(f"{book.name}: {book.summary}")
+        for option in book.options.values():
+            print(f"    --{option.name.replace('_', '-')}: {option.help}")
+
+
+@task(name="modules", positional=["name"], optional=["name"], auto_shortflags=False)
+def list_modules(_context: Context, name: str = "") -> None:
+    """List the modules, or print the manual of one."""
+    with edge():
+        from rootwright import modules
+        from rootwright.module import REGISTRY, manual
+
+        modules.load_all()
+        if not name:
+            for cls in sorted(REGISTRY.values(), key=lambda cls: cls.name):
+                print(f"{cls.name:16} {(cls.__doc__ or '').strip().splitlines()[0]}")
+        elif name in REGISTRY:
+            print(manual(REGISTRY[name]))
+        else:
+            known = ", ".join(sorted(REGISTRY))
+            raise UsageError(f"there is no module {name!r}", hint=f"known are {known}")
+
+
+@task(name="hosts", help={"inventory": _HOST_HELP["inventory"]}, auto_shortflags=False)
+def list_hosts(_context: Context, inventory: str = "") -> None:
+    """List the hosts and groups one may build on."""
+    with edge():
+        known = Inventory.load(Path(inventory) if inventory else None)
+        for spec in known.hosts.values():
+            variables = known.variables(spec)
+            shown = " ".join(f"{key}={value}" for key, value in variables.items())
+            print(f"{spec.name:16} {_address(spec)}{'  ' + shown if shown else ''}")
+        for group in known.groups.values():
+            print(f"{group.name:16} group of {', '.join(group.hosts)}")
+
+
+def _address(spec: HostSpec) -> str:
+    if spec.name == "localhost" and spec.address is None:
+        return "this machine"
+    user = f"{spec.user}@" if spec.user else ""
+    port = f":{spec.port}" if spec.port else ""
+    return f"{user}{spec.address or spec.name}{port}"
+
+
+@task(name="doctor", iterable=["host"], help=_HOST_HELP, auto_shortflags=False)
+def diagnose(
+    _context: Context, host: Sequence[str] = (), inventory: str = "", work_dir: str = ""
+) -> None:
+    """Say what hosts offer and lack for each playbook, and how to mend each lack."""
+    with edge():
+        from rootwright.cli.doctor import examine
+
+        known = Inventory.load(Path(inventory) if inventory else None)
+        failed = [
+            error
+            for spec in known.select(host)
+            if (error := examine(spec, checked_work_dir(work_dir)))
+        ]
+        if failed:
+            raise max(failed, key=lambda error: error.exit_code)
+
+
+@task(name="clean", iterable=["host"], help=_HOST_HELP, auto_shortflags=False)
+def clean(
+    _context: Context, host: Sequence[str] = (), inventory: str = "", work_dir: str = ""
+) -> None:
+    """Remove the roots we made on hosts and the archives we made in dist/."""
+    with edge():
+        from rootwright.cli.clean import clean_dist, clean_host
+
+        known = Inventory.load(Path(inventory) if inventory else None)
+        errors: list[RootwrightError] = []
+        for spec in known.select(host):
+            try:
+                for removed in clean_host(spec, checked_work_dir(work_dir)):
+                    print(f"{spec.name}: removed {removed}")
+            except RootwrightError as e:
+                print("\n".join(e.lines()), file=sys.stderr)
+                errors.append(e)
+        for path in clean_dist(Path("dist")):
+            print(f"removed {path}")
+        if errors:
+            raise Exit(code=max(error.exit_code for error in errors))
+
+
+TASKS = {
+    "playbooks": list_playbooks,
+    "modules": list_modules,
+    "hosts": list_hosts,
+    "doctor": diagnose,
+    "clean": clean,
+}
+"""The tasks by the names of the command line."""

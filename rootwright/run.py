@@ -1,0 +1,201 @@
+"""A run: one playbook on one host or several at the same time, each play on its own."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from rootwright import doctor
+from rootwright.errors import Interrupted, RootwrightError, UsageError
+from rootwright.hosts import Host, PasswordPrompt, connect
+from rootwright.inventory import HostSpec
+from rootwright.plan import Step, all_items, steps
+from rootwright.play import BASE_FACTS, Player, vocabulary
+from rootwright.playbook import Playbook, Recipe
+from rootwright.report import HostReport, ImageReport, ModuleReport, Reporter, RunReport
+from rootwright.resource import Bootstrap, State
+from rootwright.session import Session, SessionSpec
+from rootwright.ship import Shipping, ship
+
+DEFAULT_WORK_DIR = "/var/lib/rootwright"
+
+PARALLEL = 10
+"""Plays at the same time."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is the same for every play of a run.
+
+    work_dir: the folder, on each host, below which roots lie.
+    check: change nothing. fresh: make the root anew. accept_new: trust hosts seen the first time.
+    shipping: where the image goes; None for a playbook that ships none, or to leave it.
+    ask: how to get a sudo password.
+    """
+
+    ask: PasswordPrompt
+    work_dir: str = DEFAULT_WORK_DIR
+    check: bool = False
+    fresh: bool = False
+    accept_new: bool = False
+    shipping: Shipping | None = None
+
+
+@dataclass
+class _Play:
+    """One play, and what is known of it so far."""
+
+    spec: HostSpec
+    playbook: Playbook
+    settings: Mapping[str, object]
+    options: RunOptions
+    reporter: Reporter
+    modules: list[ModuleReport] = field(default_factory=list)
+    image: ImageReport | None = None
+    round_trips: int = 0
+    host: Host | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def run(self) -> HostReport:
+        """Play; an error ends up in the report."""
+        started = time.monotonic()
+        error: RootwrightError | None = None
+        try:
+            if not self.stopped.is_set():
+                self._play()
+        except RootwrightError as e:
+            e.where = e.where or self.name
+            error = e
+        if self.stopped.is_set():
+            error = Interrupted("interrupted", where=self.name)
+        report = HostReport(
+            self.name,
+            self.modules,
+            self.image,
+            error,
+            time.monotonic() - started,
+            self.round_trips,
+        )
+        self.reporter.play_done(self.name, report)
+        return report
+
+    def stop(self) -> None:
+        """End the play from another thread; the host cleans up by itself."""
+        self.stopped.set()
+        if self.host:
+            self.host.hang_up()
+
+    def _play(self) -> None:
+        options = self.options
+        epoch = source_date_epoch(os.environ)
+        facts = [*BASE_FACTS, *((fact.name, fact.script) for fact in self.playbook.facts)]
+        spec = SessionSpec(
+            folder=f"{options.work_dir}/{self.playbook.name}",
+            who=f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})",
+            check=options.check,
+            vocabulary=vocabulary(epoch),
+            facts=[*facts, *((check.fact, check.script) for check in doctor.CHECKS)],
+        )
+        self.host = connect(self.spec, ask=options.ask, accept_new=options.accept_new)
+        try:
+            with Session(self.host, spec) as session:
+                self._play_in(session)
+        finally:
+            self.host.close()
+
+    def _play_in(self, session: Session) -> None:
+        recipe = self.playbook.recipe(self.settings, session.facts)
+        plan = steps(recipe)
+        self.reporter.play_started(self.name, self.playbook.name, [step.name for step in plan])
+        player = Player(session, plan, self.reporter, self.name, self.options.fresh)
+        try:
+            self._converge(session, player)
+        finally:
+            # What shipping asks of the session is not counted: it depends on the sink.
+            self.round_trips = session.round_trips
+        if recipe.image and self.options.shipping and not self.options.check:
+            self._ship(session, recipe)
+
+    def _converge(self, session: Session, player: Player) -> None:
+        states = player.observe()
+        makes_root = _makes_root(player.steps, states, self.options.fresh)
+        doctor.require(session.facts, self.name, room=makes_root)
+        if self.options.check:
+            self.modules.extend(player.check(states))
+        else:
+            player.apply(states, self._done)
+
+    def _ship(self, session: Session, recipe: Recipe) -> None:
+        assert self.host
+        assert self.options.shipping
+        tags = self.options.shipping.names(self.name)
+        with contextlib.closing(self.options.shipping.sink(self.name)) as sink:
+            if sink.note:
+                self.reporter.note(self.name, sink.note)
+            self.image = ship(session, self.host, recipe, sink, tags, self.reporter)
+        self.reporter.image_done(self.name, self.image)
+
+    def _done(self, report: ModuleReport) -> None:
+        self.modules.append(report)
+        self.reporter.module_done(self.name, report)
+
+
+def run(
+    playbook: Playbook,
+    plays: Sequence[tuple[HostSpec, Mapping[str, object]]],
+    options: RunOptions,
+    reporter: Reporter,
+) -> RunReport:
+    """Play a playbook on hosts, at the same time, and return what became of each.
+
+    plays: the hosts, each with the playbook's options for it.
+    KeyboardInterrupt ends every play and is reported as such.
+    """
+    started = [_Play(spec, playbook, given, options, reporter) for spec, given in plays]
+    reporter.run_started(playbook.name, [play.name for play in started])
+    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(started))) as pool:
+        futures = [pool.submit(play.run) for play in started]
+        try:
+            hosts = [future.result() for future in futures]
+        except KeyboardInterrupt:
+            for play in started:
+                play.stop()
+            hosts = [future.result() for future in futures]
+    report = RunReport(playbook.name, dict(plays[0][1]) if len(plays) == 1 else {}, hosts)
+    reporter.run_done(report)
+    return report
+
+
+def source_date_epoch(environment: Mapping[str, str]) -> str:
+    """Return SOURCE_DATE_EPOCH, empty where it is not set.
+
+    Raises UsageError when it is not a number of seconds. Source: the specification at
+    https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    value = environment.get("SOURCE_DATE_EPOCH", "")
+    if value and not (value.isdecimal() and len(value) < 12):
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is no number of seconds: {value[:40]!r}",
+            where="the environment",
+            hint="unset it, or give the seconds since 1970, as `date +%s` prints them",
+        )
+    return value
+
+
+def _makes_root(plan: Sequence[Step], states: Mapping[int, State], fresh: bool) -> bool:
+    return any(
+        isinstance(item.resource, Bootstrap)
+        and (fresh or item.resource.compare(states.get(item.index, State())))
+        for item in all_items(plan)
+    )

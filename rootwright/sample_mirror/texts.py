@@ -1,0 +1,311 @@
+"""The files that no Debian package brings: Arch's own configuration, scriptlets and hooks.
+
+Sources: Arch's packages filesystem 2023.09.18, pambase 20230918, pacman 6.0.2,
+archlinux-keyring 20231207 and systemd 254, shortened to what this mirror's packages use.
+"""
+
+from __future__ import annotations
+
+STAND_IN = "a stand-in made of Debian's packages"
+
+OS_RELEASE = f"""\
+NAME="Arch Linux sample"
+PRETTY_NAME="Arch Linux sample ({STAND_IN})"
+ID=arch
+BUILD_ID=rolling
+VARIANT="Rootwright sample mirror: {STAND_IN}, not Arch Linux"
+VARIANT_ID=rootwright-sample
+ANSI_COLOR="38;2;23;147;209"
+"""
+
+ISSUE = f"Arch Linux sample, {STAND_IN} \\r (\\l)\n\n"
+
+PASSWD = """\
+root:x:0:0::/root:/bin/bash
+bin:x:1:1::/:/usr/bin/nologin
+daemon:x:2:2::/:/usr/bin/nologin
+mail:x:8:12::/var/spool/mail:/usr/bin/nologin
+ftp:x:14:11::/srv/ftp:/usr/bin/nologin
+http:x:33:33::/srv/http:/usr/bin/nologin
+nobody:x:65534:65534:Kernel Overflow User:/:/usr/bin/nologin
+"""
+
+# Root has an empty password, as in Arch's package: locking it is the image's business.
+SHADOW = """\
+root::14871::::::
+bin:!*:14871::::::
+daemon:!*:14871::::::
+mail:!*:14871::::::
+ftp:!*:14871::::::
+http:!*:14871::::::
+nobody:!*:14871::::::
+"""
+
+_GROUPS = {
+    "root": (0, "root"),
+    "bin": (1, "daemon"),
+    "daemon": (2, "bin"),
+    "sys": (3, "bin"),
+    "tty": (5, ""),
+    "mem": (8, ""),
+    "ftp": (11, ""),
+    "mail": (12, ""),
+    "log": (19, ""),
+    "proc": (26, ""),
+    "http": (33, ""),
+    "games": (50, ""),
+    "network": (90, ""),
+    "users": (984, ""),
+    "input": (993, ""),
+    "disk": (994, ""),
+    "audio": (995, ""),
+    "utmp": (996, ""),
+    "kmem": (997, ""),
+    "wheel": (998, ""),
+    "adm": (999, "daemon"),
+    "nobody": (65534, ""),
+}
+
+GROUP = "".join(f"{name}:x:{gid}:{users}\n" for name, (gid, users) in _GROUPS.items())
+GSHADOW = "".join(f"{name}:::{users}\n" for name, (_, users) in _GROUPS.items())
+
+NSSWITCH = """\
+passwd: files
+group: files
+shadow: files
+gshadow: files
+
+publickey: files
+hosts: files dns
+networks: files
+protocols: files
+services: files
+ethers: files
+rpc: files
+netgroup: files
+"""
+
+HOSTS = """\
+# Static table lookup for hostnames.
+# See hosts(5) for details.
+127.0.0.1        localhost
+::1              localhost
+"""
+
+PROFILE = """\
+# /etc/profile
+
+append_path () {
+    case ":$PATH:" in
+        *:"$1":*) ;;
+        *) PATH="${PATH:+$PATH:}$1" ;;
+    esac
+}
+
+append_path '/usr/local/sbin'
+append_path '/usr/local/bin'
+append_path '/usr/bin'
+export PATH
+
+if test -d /etc/profile.d/; then
+    for profile in /etc/profile.d/*.sh; do
+        test -r "$profile" && . "$profile"
+    done
+    unset profile
+fi
+
+unset -f append_path
+
+if test "$PS1" && test "$BASH" && test -z ${POSIXLY_CORRECT+x} && test -r /etc/bash.bashrc; then
+    . /etc/bash.bashrc
+fi
+"""
+
+PROFILE_LOCALE = """\
+# The locale of a login, from the environment or /etc/locale.conf; see locale.conf(5).
+if [ -z "$LANG" ] && [ -r /etc/locale.conf ]; then
+    . /etc/locale.conf
+fi
+LANG=${LANG:-C.UTF-8}
+export LANG
+"""
+
+SYSUSERS_HOOK = """\
+[Trigger]
+Type = Path
+Operation = Install
+Operation = Upgrade
+Target = usr/lib/sysusers.d/*.conf
+
+[Action]
+Description = Creating system user accounts...
+When = PostTransaction
+Exec = /usr/bin/systemd-sysusers
+"""
+
+TMPFILES_HOOK = """\
+[Trigger]
+Type = Path
+Operation = Install
+Operation = Upgrade
+Target = usr/lib/tmpfiles.d/*.conf
+
+[Action]
+Description = Creating temporary files...
+When = PostTransaction
+Exec = /usr/bin/systemd-tmpfiles --create
+"""
+
+PACMAN_CONF = """\
+#
+# /etc/pacman.conf
+#
+# See the pacman.conf(5) manpage for option and repository directives
+
+[options]
+HoldPkg     = pacman glibc
+Architecture = auto
+
+#IgnorePkg   =
+#NoExtract   =
+
+#Color
+#NoProgressBar
+CheckSpace
+ParallelDownloads = 5
+
+SigLevel    = Required DatabaseOptional
+LocalFileSigLevel = Optional
+
+[core]
+Include = /etc/pacman.d/mirrorlist
+
+[extra]
+Include = /etc/pacman.d/mirrorlist
+"""
+
+MIRRORLIST = f"""\
+##
+## The sample mirror lives on the machine that made it, on a port of the moment: {STAND_IN}.
+##
+#Server = http://127.0.0.1/$repo/os/$arch
+"""
+
+ALPM_USER = 'u alpm - "Arch Linux Package Management" - -\n'
+
+SSHD_USER = 'u sshd - "sshd privilege separation" /run/sshd -\n'
+
+# The directory is compiled into Debian's sshd; below /run nothing survives a boot.
+SSHD_RUN = "d /run/sshd 0755 root root\n"
+
+SUDOERS = """\
+## sudoers file, see the sudoers(5) manpage.
+Defaults!/usr/bin/visudo env_keep += "SUDO_EDITOR EDITOR VISUAL"
+Defaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/bin"
+
+root ALL=(ALL:ALL) ALL
+
+# %wheel ALL=(ALL:ALL) ALL
+
+@includedir /etc/sudoers.d
+"""
+
+KEYRING_INSTALL = """\
+post_upgrade() {
+  if usr/bin/pacman-key -l >/dev/null 2>&1; then
+    usr/bin/pacman-key --populate archlinux
+  fi
+}
+
+post_install() {
+  if [ -x usr/bin/pacman-key ]; then
+    post_upgrade
+  fi
+}
+"""
+
+GLIBC_INSTALL = """\
+post_upgrade() {
+  locale-gen
+}
+"""
+
+LOCALE_GEN_HEAD = """\
+# Configuration file for locale-gen
+#
+# lists of locales that are to be generated by the locale-gen command.
+#
+# Each line is of the form:
+#
+#     <locale> <charset>
+#
+#  where <locale> is one of the locales given in /usr/share/i18n/locales
+#  and <charset> is one of the character sets listed in /usr/share/i18n/charmaps
+#
+# Locales are generated automatically when this package is upgraded.
+#
+"""
+
+_PAM_HEAD = "#%PAM-1.0\n"
+
+PAM_SYSTEM = {
+    # pambase: what the services below, and everyone else's, include.
+    "system-auth": """\
+auth       required  pam_unix.so try_first_pass nullok
+auth       optional  pam_permit.so
+auth       required  pam_env.so
+account    required  pam_unix.so
+account    optional  pam_permit.so
+password   required  pam_unix.so try_first_pass nullok shadow yescrypt
+password   optional  pam_permit.so
+session    required  pam_limits.so
+session    required  pam_unix.so
+session    optional  pam_permit.so
+""",
+    "system-login": """\
+auth       required  pam_shells.so
+auth       requisite pam_nologin.so
+auth       include   system-auth
+account    required  pam_nologin.so
+account    include   system-auth
+password   include   system-auth
+session    include   system-auth
+session    required  pam_env.so
+""",
+    "system-local-login": "",
+    "system-remote-login": "",
+    "system-services": """\
+auth       sufficient pam_permit.so
+account    include   system-auth
+session    optional  pam_permit.so
+session    required  pam_limits.so
+session    required  pam_unix.so
+session    required  pam_env.so
+""",
+    "other": """\
+auth       required  pam_deny.so
+account    required  pam_deny.so
+password   required  pam_deny.so
+session    required  pam_deny.so
+""",
+}
+
+
+def _include(name: str) -> str:
+    return "".join(f"{kind:10} include   {name}\n" for kind in ("auth", "account", "password"))
+
+
+def pam(name: str) -> str:
+    """Return the PAM configuration of the service, or the common part, called `name`."""
+    if body := PAM_SYSTEM.get(name):
+        return _PAM_HEAD + body
+    if name in ("su", "su-l", "runuser", "runuser-l", "chfn", "chsh", "chpasswd", "newusers"):
+        rooted = "auth       sufficient pam_rootok.so\n"
+        return _PAM_HEAD + rooted + _include("system-auth") + "session    include   system-auth\n"
+    goal = {
+        "login": "system-local-login",
+        "sshd": "system-remote-login",
+        "system-local-login": "system-login",
+        "system-remote-login": "system-login",
+    }.get(name, "system-auth")
+    return _PAM_HEAD + _include(goal) + f"session    include   {goal}\n"

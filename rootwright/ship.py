@@ -1,0 +1,168 @@
+"""From a finished root to an image where it belongs: the layer's scripts, the stream, the sink."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rootwright.errors import ShipError, UsageError
+from rootwright.hosts import Host
+from rootwright.image import image_config, parse_reference
+from rootwright.layer import Device, LayerSpec, digest_script, size_script, stream_script
+from rootwright.layer_stream import LayerStream, read_digest, read_size
+from rootwright.playbook import Recipe
+from rootwright.report import ImageReport, Reporter
+from rootwright.resource import Device as DeviceResource
+from rootwright.session import Session
+from rootwright.sinks import ShippedImage, Sink, open_sink
+
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "i686": "386",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
+"""From ``uname -m`` to the names of Go, which are those of images: OCI image-spec, config.md."""
+
+
+@dataclass(frozen=True)
+class Shipping:
+    """Where the images of a run go.
+
+    playbook: its name, for default names. hosts: all hosts of the run.
+    to, tags: as given on the command line; a tag may hold ``{host}``.
+    """
+
+    playbook: str
+    hosts: Sequence[str]
+    to: str | None = None
+    tags: Sequence[str] = ()
+
+    def check(self) -> None:
+        """Raise UsageError for a tag that is none, or two hosts that would ship to one name."""
+        taken: dict[str, str] = {}
+        for host in self.hosts:
+            names = [*self.names(host), str(self.archive(host))]
+            if self.to is not None and self.to.endswith(".tar"):
+                names.append(self.to.replace("{host}", host))
+            for name in names:
+                if name in taken:
+                    raise UsageError(
+                        f"{taken[name]} and {host} would both ship to {name}",
+                        where="--to" if name.endswith(".tar") else "--tag",
+                        hint="put {host} into the name",
+                    )
+                taken[name] = host
+
+    def names(self, host: str) -> list[str]:
+        """Return the tags that one host's image gets, in full."""
+        several = len(self.hosts) > 1
+        default = f"rootwright/{self.playbook}" + (":{host}" if several else "")
+        given = [tag.replace("{host}", host) for tag in self.tags or [default]]
+        return [str(parse_reference(tag)) for tag in given]
+
+    def archive(self, host: str) -> Path:
+        """Return the archive that one host's image goes to when no engine answers."""
+        suffix = f"-{host}" if len(self.hosts) > 1 else ""
+        return Path("dist") / f"{self.playbook}{suffix}.tar"
+
+    def sink(self, host: str) -> Sink:
+        """Return where one host's image goes. Raises UsageError or ShipError."""
+        to = self.to and self.to.replace("{host}", host)
+        return open_sink(to, self.archive(host))
+
+
+@dataclass(frozen=True)
+class _Root:
+    """What is known of a root that is about to be shipped."""
+
+    session: Session
+    host: Host
+    layer: LayerSpec
+
+    def ask(self, script: str) -> str:
+        reply = self.session.request(script)
+        return reply.output
+
+    def stream(self, progress: Reporter) -> LayerStream:
+        name = self.host.name
+        size = read_size(self.ask(size_script(self.layer)), name)
+        source = self.host.stream(stream_script(self.layer))
+        return LayerStream(
+            source, size, progress=functools.partial(progress.shipped_bytes, name), where=name
+        )
+
+
+def ship(
+    session: Session, host: Host, recipe: Recipe, sink: Sink, tags: Sequence[str], watch: Reporter
+) -> ImageReport:
+    """Ship the session's root; send nothing when the sink has it under every tag.
+
+    Raises ShipError; then no name was moved and nothing is left behind.
+    """
+    epoch = _epoch(session)
+    root = _Root(session, host, layer_spec(session.folder, recipe, epoch))
+    config = functools.partial(_config, recipe, session.facts.get("arch", ""), epoch)
+    if sink.current(tags):
+        layer = read_digest(root.ask(digest_script(root.layer)), host.name)
+        there = sink.unchanged(layer, config(layer.digest), tags)
+        if there:
+            return _report(there)
+    stream = root.stream(watch)
+    watch.shipping(host.name, stream.size, sink.name)
+    return _report(sink.ship(stream, config, tags))
+
+
+def layer_spec(folder: str, recipe: Recipe, epoch: int) -> LayerSpec:
+    """Return what the layer of a recipe's root is made of.
+
+    Its devices are recorded in the stream rather than read from the root, so that the layer is
+    the same whether the host could make them or not.
+    """
+    devices = tuple(
+        Device(r.path, r.kind, r.major, r.minor, r.mode, r.owner, r.group)
+        for module in recipe.root
+        for r in module.resources()
+        if isinstance(r, DeviceResource)
+    )
+    exclude = tuple(recipe.image.exclude) if recipe.image else ()
+    return LayerSpec(f"{folder}/tree/rootfs", epoch, exclude, devices)
+
+
+def _epoch(session: Session) -> int:
+    reply = session.request('rw_use root\nrw_say epoch "$rw_epoch"')
+    for kind, payload in reply.records:
+        if kind == "epoch" and payload.isdecimal():
+            return int(payload)
+    raise ShipError(
+        "the root has no date of its own",
+        hint="set SOURCE_DATE_EPOCH, or make the root anew with --fresh",
+    )
+
+
+def _config(recipe: Recipe, machine: str, epoch: int, diff_id: str) -> bytes:
+    assert recipe.image
+    image = recipe.image
+    return image_config(
+        architecture=recipe.architecture or _ARCHITECTURES.get(machine, machine),
+        created_epoch=epoch,
+        diff_id=diff_id,
+        cmd=image.cmd,
+        entrypoint=image.entrypoint,
+        env=image.env,
+        labels=image.labels,
+        workdir=image.workdir,
+        user=image.user,
+        history=[module.history() for module in recipe.root],
+    )
+
+
+def _report(image: ShippedImage) -> ImageReport:
+    return ImageReport(
+        image.id, image.digest, image.size, image.tags, image.sent_bytes, image.state
+    )
