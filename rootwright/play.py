@@ -172,11 +172,13 @@ class Player:
             line.removeprefix("rootwright: ") for line in lines if line.startswith("rootwright: ")
         ]
         root = f"{self.session.folder}/tree/rootfs" if item.scope == "root" else ""
+        command = item.resource.replay(root)
+        again = "the command above shows it again, by hand, on the host" if command else ""
         raise StepError(
             said[-1] if said else f"{item.resource.label} failed",
-            command=item.resource.replay(root),
+            command=command,
             output="\n".join(line for line in lines if not line.startswith("rootwright: ")),
-            hint=_hint(reply.output),
+            hint=next((hint for text, hint in _HINTS if text in reply.output), again),
         )
 
 
@@ -208,14 +210,6 @@ def _difference(change: Change) -> str:
     if change.before is None or change.after is None:
         return ""
     return f"it is:\n{change.before[:1000]}\nit should be:\n{change.after[:1000]}"
-
-
-def _hint(output: str) -> str:
-    """Return what to do about failures that tools name in their own words."""
-    for text, hint in _HINTS:
-        if text in output:
-            return hint
-    return "the command above shows it again, by hand, on the host"
 
 
 _HINTS = (
