@@ -82,18 +82,8 @@ class Locale(Module):
     def _generated(self, entries: Sequence[tuple[str, str]]) -> Iterator[Resource]:
         content = HEADER + "".join(f"{name} {charset}\n" for name, charset in entries)
         places = ("/etc/locale.gen", "/usr/lib/locale")
-        if entries:
-            yield File("/etc/locale.gen", content)
-        else:
-            # Nothing is to be listed, but not every root has a list.
-            yield Command(
-                "empty locale.gen",
-                f"printf %s {quote(content)} >/etc/locale.gen",
-                unless='[ ! -e /etc/locale.gen ] || [ "$(cat /etc/locale.gen)" = '
-                f"{quote(content.rstrip())} ]",
-                reads=("/etc/locale.gen",),
-                writes=("/etc/locale.gen",),
-            )
+        # With nothing to be listed, a root without a list is as good as one with an empty one.
+        yield File("/etc/locale.gen", content, if_exists=not entries)
         given = "lc_wanted=" + quote("\n".join(f"{name} {charset}" for name, charset in entries))
         common = read_template("locales.sh")
         names = ", ".join(name for name, _ in entries) or "no locales"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rootwright.module import Module
-from rootwright.resource import Command, Resource, Symlink, quote
+from rootwright.resource import File, Resource, Symlink
 
 _ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(/[A-Za-z0-9][A-Za-z0-9_+-]*){0,2}")
 
@@ -33,11 +33,4 @@ class Timezone(Module):
         if not _ZONE.fullmatch(self.zone) or (known and self.zone not in known):
             raise self.refuse(f"there is no time zone {self.zone!r}", "something like Europe/Paris")
         yield Symlink("/etc/localtime", f"/usr/share/zoneinfo/{self.zone}", must_exist=True)
-        text = quote(self.zone)
-        yield Command(
-            "timezone file",
-            f"printf '%s\\n' {text} >/etc/timezone",
-            unless=f'[ ! -e /etc/timezone ] || [ "$(cat /etc/timezone)" = {text} ]',
-            reads=("/etc/timezone",),
-            writes=("/etc/timezone",),
-        )
+        yield File("/etc/timezone", f"{self.zone}\n", if_exists=True)

@@ -32,7 +32,7 @@ db_prepare() {
     fi
     [ -s "$db_keyring" ] || rw_fail "the host has no $db_host_keyring to check the archive's signatures with"
     chmod 644 "$db_keyring"
-    mkdir -p "$db_apt/etc" "$db_apt/cache/archives/partial"
+    mkdir -p "$db_apt/etc/parts" "$db_apt/etc/preferences.d" "$db_apt/cache/archives/partial"
     : >"$db_apt/status"
     # Of the host's apt, only how it reaches the network: none of its sources, keys, hooks or
     # relaxed checks.
@@ -50,6 +50,18 @@ EOF
     db_proxy=$(sed -n 's/^Acquire::http::Proxy "\(.*\)";$/\1/p' "$TMPDIR/network.conf" | tail -n 1)
     case $db_proxy in http*) : "${http_proxy:=$db_proxy}" && export http_proxy ;; esac
     printf 'timeout = 30\ntries = 3\n' >"$TMPDIR/wgetrc"
+    cat - "$TMPDIR/network.conf" >"$db_apt/conf" <<EOF
+Dir::State "$db_apt";
+Dir::State::lists "$db_apt/lists";
+Dir::State::status "$db_apt/status";
+Dir::Cache "$db_apt/cache";
+Dir::Etc "$db_apt/etc";
+Dir::Etc::main "main";
+Dir::Etc::parts "parts";
+Dir::Log "$db_apt/log";
+APT::Architecture "$db_architecture";
+APT::Architectures "$db_architecture";
+EOF
 }
 
 # db_tidy COMMAND...: run a tool with an environment that says nothing of its caller.
@@ -60,6 +72,13 @@ db_tidy() {
         ${no_proxy:+"no_proxy=$no_proxy"} "$@"
 }
 
+# db_apt_get SECONDS ARGUMENT...: the host's apt-get, in a world of its own.
+db_apt_get() {
+    db_limit=$1
+    shift
+    db_tidy timeout "$db_limit" env "APT_CONFIG=$db_apt/conf" apt-get -o APT::Update::Error-Mode=any "$@"
+}
+
 # db_release URL SUITE: fetch a suite's Release file and check its signature; it is then
 # $db_apt/Release. Everything else in the archive is checked against it later.
 db_release() {
@@ -68,23 +87,10 @@ db_release() {
     mkdir -p "$db_apt/lists/partial"
     db_ended=0
     if db_have apt-get; then
-        cat - "$TMPDIR/network.conf" >"$db_apt/conf" <<EOF
-Dir::State "$db_apt";
-Dir::State::lists "$db_apt/lists";
-Dir::State::status "$db_apt/status";
-Dir::Cache "$db_apt/cache";
-Dir::Etc "$db_apt/etc";
-Dir::Etc::main "$db_apt/etc/none";
-Dir::Etc::parts "$db_apt/etc/none.d";
-Dir::Log "$db_apt/log";
-APT::Architecture "$db_architecture";
-APT::Architectures "$db_architecture";
-Acquire::IndexTargets::deb::Packages::DefaultEnabled "false";
-EOF
         printf 'deb [signed-by=%s] %s %s %s\n' "$db_keyring" "$1" "$2" "$db_components" >"$db_apt/etc/sources.list"
         # A name with many addresses is tried at each: hence a limit on the whole.
-        db_tidy timeout 60 env "APT_CONFIG=$db_apt/conf" apt-get -o APT::Update::Error-Mode=any \
-            update >"$db_apt/said" 2>&1 || db_ended=$?
+        db_apt_get 60 -o Acquire::IndexTargets::deb::Packages::DefaultEnabled=false update \
+            >"$db_apt/said" 2>&1 || db_ended=$?
         for db_file in "$db_apt"/lists/*Release; do
             [ "$db_ended" != 0 ] || [ ! -f "$db_file" ] || cp "$db_file" "$db_apt/Release"
         done
@@ -109,7 +115,8 @@ db_fetch() {
 # db_no_release URL SUITE: say why there is none.
 db_no_release() {
     cat "$db_apt/said" >&2
-    db_why=$(sed -n 's/^[EW]: *//p' "$db_apt/said" | head -n 1)
+    db_why=$(sed -n '/^Err:/ { n; s/^ *//p; }' "$db_apt/said" | head -n 1)
+    [ -n "$db_why" ] || db_why=$(sed -n 's/^[EW]: *//p' "$db_apt/said" | head -n 1)
     case $(cat "$db_apt/said") in
     *'404 '* | *' 404'*)
         rw_fail "the mirror $1 has no suite $2" ;;
@@ -154,6 +161,21 @@ EOF
     printf '%s\n' "$rw_epoch" >"$rw_state/epoch"
 }
 
+# db_check_packages: whether the archive has what is asked for, before the long part begins.
+db_check_packages() {
+    [ -n "$db_packages" ] && db_have apt-get || return 0
+    echo "looking for $db_packages"
+    cp "$TMPDIR/sources.list" "$db_apt/etc/sources.list"
+    # shellcheck disable=SC2086
+    {
+        db_apt_get 600 update && db_apt_get 60 -s --no-install-recommends install $db_packages
+    } >"$TMPDIR/log" 2>&1 || {
+        cat "$TMPDIR/log" >&2
+        db_failed "looking for packages"
+    }
+    rm -f "$TMPDIR/log"
+}
+
 # db_logged COMMAND...: run it, its output shown and kept; its exit status, which a pipe would lose.
 db_logged() {
     {
@@ -168,7 +190,7 @@ db_logged() {
 db_failed() {
     db_missing=$(sed -n 's/.*Unable to locate package \([^ ]*\).*/\1/p; s/.*Package .\([^ ]*\). has no installation candidate.*/\1/p' "$TMPDIR/log" | sort -u | tr '\n' ' ')
     [ -z "$db_missing" ] || rw_fail "the archive has no package ${db_missing% }"
-    db_why=$(grep -E '^(E|W|error|dpkg): ' "$TMPDIR/log" | tail -n 1)
+    db_why=$(sed -n 's/^E: *//p' "$TMPDIR/log" | tail -n 1)
     rw_fail "$1 failed${db_why:+: $db_why}"
 }
 
@@ -272,5 +294,6 @@ db_settle() {
 
 db_prepare
 db_check_sources
+db_check_packages
 "db_$db_tool"
 db_settle

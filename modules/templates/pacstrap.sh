@@ -225,7 +225,7 @@ SOURCE_DATE_EPOCH=${rw_given_epoch:-$(cat "$rw_state/epoch")}
 export SOURCE_DATE_EPOCH
 
 # The two worlds: with a group, pacman asks about each of its members that is to be ignored, and
-# only the terminal can answer; with packages, they are taken for installed already.
+# the session answers; with packages, they are taken for installed already.
 set -- -C "$private/pacman.conf" -c -G -M
 pacstrap -h >"$TMPDIR/help" 2>&1 || :
 # Before 2015 a folder that is no mount point was refused without -d; since version 28 -d is.
@@ -234,8 +234,16 @@ all=$(printf '%s %s' "$targets" "$groups" | words)
 if [ -n "$groups" ]; then
     # shellcheck disable=SC2086
     list=$(lines $ignored | words | tr ' ' ,)
+    # The answers come through a pipe: what is typed on a terminal before pacman reads it, pacman
+    # throws away, even when it has asked already.
+    mkfifo "$TMPDIR/answers"
+    exec 3<&0
+    cat <&3 >"$TMPDIR/answers" &
+    typist=$!
     # shellcheck disable=SC2086
-    watched pacstrap "$@" -i "$rw_root" $all $assume ${list:+--ignore "$list"} --noprogressbar --color never
+    watched pacstrap "$@" -i "$rw_root" $all $assume ${list:+--ignore "$list"} --noprogressbar \
+        --color never <"$TMPDIR/answers"
+    kill "$typist"
 else
     # shellcheck disable=SC2086
     watched pacstrap "$@" "$rw_root" $all $assume --noprogressbar --color never </dev/null

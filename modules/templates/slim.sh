@@ -25,27 +25,78 @@ sl_delete() {
     done
 }
 
-# sl_restore: install again, everything unpacked, those packages of whose files some are missing.
+# sl_restore: bring back what is missing, out of the very packages that are installed. They are
+# unpacked by hand: to install them again would run their scripts, and leave other traces.
 sl_restore() {
-    sl_packages=$(
-        for sl_list in /var/lib/dpkg/info/*.list; do
-            sl_name=${sl_list##*/}
-            sl_name=${sl_name%.list}
-            grep -E '^(/usr/share/(doc|info|linda|locale|man|omf)|/usr/share/gnome/help|/usr/share/lintian/overrides)/' "$sl_list" |
-                while IFS= read -r sl_path; do
-                    [ -e "$sl_path" ] || [ -L "$sl_path" ] || { echo "$sl_name" && break; }
-                done
+    sl_work=$(mktemp -d)
+    mkdir -p "$sl_work/lists/partial" "$sl_work/cache/archives/partial" "$sl_work/debs"
+    for sl_list in /var/lib/dpkg/info/*.list; do
+        sl_name=${sl_list##*/}
+        sl_missing "$sl_list" || echo "${sl_name%.list}"
+    done >"$sl_work/packages"
+    if [ -s "$sl_work/packages" ]; then
+        sl_apt update || sl_fail "the archive's lists cannot be fetched"
+        # shellcheck disable=SC2016
+        xargs dpkg-query -W -f '${binary:Package}=${Version}\n' <"$sl_work/packages" >"$sl_work/versions"
+        # shellcheck disable=SC2046
+        (cd "$sl_work/debs" && sl_apt download $(cat "$sl_work/versions")) ||
+            sl_fail 'a package with missing files cannot be fetched again, maybe because the archive has a newer one: build with --fresh'
+        for sl_deb in "$sl_work"/debs/*.deb; do
+            sl_unpack "$sl_deb" || sl_fail "${sl_deb##*/} cannot be unpacked"
         done
-    )
-    if [ -n "$sl_packages" ]; then
-        apt-get -q -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o APT::Update::Error-Mode=any update
-        # Given last, this outdoes the instructions, which stay until all is there again.
-        # shellcheck disable=SC2086
-        apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 -o Acquire::http::Timeout=30 \
-            -o 'Dpkg::Options::=--path-include=/usr/share/*' --no-install-recommends --reinstall install $sl_packages || {
-            echo 'rootwright: the packages with missing files cannot be fetched again; the archive may have newer ones: build with --fresh' >&2
-            exit 1
-        }
     fi
+    sl_restore_links
+    if [ -n "${SOURCE_DATE_EPOCH:-}" ]; then
+        for sl_folder in /usr/share $sl_folders; do
+            [ ! -d "$sl_folder" ] || find "$sl_folder" -xdev -type d -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
+        done
+    fi
+    rm -rf "$sl_work"
     rm -f /etc/dpkg/dpkg.cfg.d/docker
+}
+
+# sl_unpack DEB: what is missing of it in the folders that were slimmed.
+sl_unpack() {
+    dpkg-deb --fsys-tarfile "$1" >"$sl_work/tar"
+    tar -t --quoting-style=literal -f "$sl_work/tar" |
+        grep -E '^\./usr/share/(doc|gnome/help|info|linda|lintian/overrides|locale|man|omf)/.' |
+        while IFS= read -r sl_member; do
+            sl_path=${sl_member#.}
+            [ -e "${sl_path%/}" ] || [ -L "${sl_path%/}" ] || printf '%s\n' "$sl_member"
+        done >"$sl_work/members"
+    tar -x -C / --numeric-owner --same-permissions --no-recursion --verbatim-files-from \
+        -T "$sl_work/members" -f "$sl_work/tar"
+}
+
+# sl_missing LIST: fail when a file of that package is missing.
+sl_missing() {
+    grep -E '^/usr/share/(doc|gnome/help|info|linda|lintian/overrides|locale|man|omf)/' "$1" | while IFS= read -r sl_path; do
+        [ -e "$sl_path" ] || [ -L "$sl_path" ] || exit 1
+    done
+}
+
+# sl_restore_links: the manuals' links of update-alternatives, which no package holds. In its files,
+# after the mode and the master's link, pairs of a name and a link follow up to an empty line.
+sl_restore_links() {
+    for sl_file in /var/lib/dpkg/alternatives/*; do
+        [ ! -f "$sl_file" ] || sed '1,2d; /^$/,$d' "$sl_file" | while IFS= read -r sl_name && IFS= read -r sl_link; do
+            sl_target=/etc/alternatives/$sl_name
+            if [ -e "$sl_target" ] && [ ! -e "$sl_link" ] && [ ! -L "$sl_link" ] && [ -d "${sl_link%/*}" ]; then
+                ln -s "$sl_target" "$sl_link"
+                touch -h -r "$sl_target" "$sl_link"
+            fi
+        done
+    done
+}
+
+# sl_apt ARGUMENT...: apt-get with lists and caches of its own.
+sl_apt() {
+    apt-get -q -o "Dir::State::lists=$sl_work/lists" -o "Dir::Cache=$sl_work/cache" -o APT::Sandbox::User=root \
+        -o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o APT::Update::Error-Mode=any "$@"
+}
+
+sl_fail() {
+    rm -rf "$sl_work"
+    printf 'rootwright: %s\n' "$1" >&2
+    exit 1
 }

@@ -94,11 +94,15 @@ class State:
         return cls({m[1]: m[2] for m in pairs if m})
 
     def number(self, key: str, base: int = 10) -> int:
-        """Return a numeric word, 0 when absent; StepError when it is no number."""
+        """Return a numeric word, 0 when absent; StepError when it is no number of a file."""
         try:
-            return int(self.fields.get(key) or "0", base)
+            value = int(self.fields.get(key) or "0", base)
         except ValueError:
             raise self._nonsense(key) from None
+        # A mode has 32 bits (`stat.S_IFMT` takes no more), a size 63.
+        if not 0 <= value < 1 << (32 if key == "mode" else 63):
+            raise self._nonsense(key)
+        return value
 
     def blob(self, key: str) -> bytes | None:
         """Return a base64 word decoded, None when absent; StepError when it is not base64."""

@@ -64,12 +64,14 @@ class File(PathResource):
     content: text (UTF-8) or bytes, 16 MiB at most.
     mode: permission bits; None keeps what the file has, 0o644 for a new one.
     owner, group: numbers, or names of the root's own.
+    if_exists: where there is no such file, none is wanted.
     """
 
     content: str | bytes = field(repr=False)
     mode: int | None = 0o644
     owner: int | str = 0
     group: int | str = 0
+    if_exists: bool = False
 
     def __post_init__(self) -> None:
         """Check what can be checked without a host."""
@@ -98,7 +100,7 @@ class File(PathResource):
         refuse_escape(self, state)
         wanted = text_or_none(self.data)
         if not state.exists:
-            return Change("create", "", wanted)
+            return None if self.if_exists else Change("create", "", wanted)
         if state.is_a(stat.S_IFDIR):
             raise StepError(
                 f"{self.path} is a folder where a file is wanted",
@@ -119,7 +121,10 @@ class File(PathResource):
         mode = "" if self.mode is None else f"{self.mode:o}"
         encoded = base64.b64encode(self.data).decode()
         put = quote("rw_put", self.path, mode, self.owner, self.group)
-        return f"printf %s {quote(encoded)} | base64 -d | {put}"
+        write = f"printf %s {quote(encoded)} | base64 -d | {put}"
+        if not self.if_exists:
+            return write
+        return f"{quote('rw_at', self.path)}\nrw_exists || exit 0\n{write}"
 
 
 @dataclass(frozen=True)
