@@ -65,8 +65,7 @@ class Keyring(Module):
             yield Command(
                 "remove haveged",
                 # The session holds the root: a lock in it is a dead process's.
-                "rm -f /var/lib/pacman/db.lck\n"
-                "pacman -Rs --noconfirm --logfile /dev/null haveged",
+                "rm -f /var/lib/pacman/db.lck\npacman -Rs --noconfirm --logfile /dev/null haveged",
                 unless="! pacman -Q haveged",
                 reads=("/var/lib/pacman/local",),
             )

@@ -46,9 +46,9 @@ class OsRelease(Module):
         yield Command(
             "version",
             # Written in place: a file that is replaced makes its folder newer than ld.so.cache.
-            f"{_NEWEST}\n"
+            f"# VERSION_ID, from the newest package\n{_NEWEST}\n"
             f"others=$(grep -v '^VERSION_ID=' {FILE})\n"
-            f"printf '%s\\nVERSION_ID=%s\\n' \"$others\" \"$version\" >{FILE}",
+            f'printf \'%s\\nVERSION_ID=%s\\n\' "$others" "$version" >{FILE}',
             unless=f'{_NEWEST}\ngrep -qx "VERSION_ID=$version" {FILE}',
             reads=(FILE, "/var/lib/pacman/local"),
             writes=(FILE,),

@@ -8,9 +8,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
 
 from rootwright import doctor
 from rootwright.errors import Interrupted, RootwrightError, UsageError
@@ -30,6 +31,14 @@ PARALLEL = 10
 """Plays at the same time."""
 
 
+Prepare = Callable[[Host, Mapping[str, object]], Mapping[str, object]]
+"""Turns a playbook's options into those that hold on a connected host."""
+
+
+def _as_they_are(_host: Host, settings: Mapping[str, object]) -> Mapping[str, object]:
+    return settings
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """What is the same for every play of a run.
@@ -38,6 +47,7 @@ class RunOptions:
     check: change nothing. fresh: make the root anew. accept_new: trust hosts seen the first time.
     shipping: where the image goes; None for a playbook that ships none, or to leave it.
     ask: how to get a sudo password.
+    prepare: called once a host is connected; returns the playbook's options as they are there.
     """
 
     ask: PasswordPrompt
@@ -46,6 +56,7 @@ class RunOptions:
     fresh: bool = False
     accept_new: bool = False
     shipping: Shipping | None = None
+    prepare: Prepare = _as_they_are
 
 
 @dataclass
@@ -109,6 +120,9 @@ class _Play:
         )
         self.host = connect(self.spec, ask=options.ask, accept_new=options.accept_new)
         try:
+            if self.stopped.is_set():  # while there was no host yet to hang up on
+                return
+            self.settings = options.prepare(self.host, self.settings)
             with Session(self.host, spec) as session:
                 self._play_in(session)
         finally:
@@ -151,6 +165,43 @@ class _Play:
         self.reporter.module_done(self.name, report)
 
 
+class _Desk:
+    """Where plays leave what only the main thread can do: ask the person at the keyboard.
+
+    One question at a time; and a Ctrl-C reaches the main thread alone, which so can end asking.
+    """
+
+    def __init__(self, ask: PasswordPrompt) -> None:
+        self._ask = ask
+        self._visits: SimpleQueue[tuple[str, Future[str]] | None] = SimpleQueue()
+        self.closed = threading.Event()
+
+    def ask(self, host: str) -> str:
+        """Have the main thread ask, and wait for the answer."""
+        answer: Future[str] = Future()
+        self._visits.put((host, answer))
+        while not self.closed.is_set():
+            with contextlib.suppress(TimeoutError):
+                return answer.result(timeout=0.2)
+        raise Interrupted("interrupted", where=host)
+
+    def serve(self, plays: Sequence[Future[HostReport]]) -> None:
+        """Answer until every play is over."""
+        for play in plays:
+            play.add_done_callback(lambda _: self._visits.put(None))
+        left = len(plays)
+        while left:
+            visit = self._visits.get()
+            if visit is None:
+                left -= 1
+                continue
+            host, answer = visit
+            try:
+                answer.set_result(self._ask(host))
+            except RootwrightError as e:
+                answer.set_exception(e)
+
+
 def run(
     playbook: Playbook,
     plays: Sequence[tuple[HostSpec, Mapping[str, object]]],
@@ -162,16 +213,19 @@ def run(
     plays: the hosts, each with the playbook's options for it.
     KeyboardInterrupt ends every play and is reported as such.
     """
+    desk = _Desk(options.ask)
+    options = replace(options, ask=desk.ask)
     started = [_Play(spec, playbook, given, options, reporter) for spec, given in plays]
     reporter.run_started(playbook.name, [play.name for play in started])
     with ThreadPoolExecutor(max_workers=min(PARALLEL, len(started))) as pool:
         futures = [pool.submit(play.run) for play in started]
         try:
-            hosts = [future.result() for future in futures]
+            desk.serve(futures)
         except KeyboardInterrupt:
+            desk.closed.set()
             for play in started:
                 play.stop()
-            hosts = [future.result() for future in futures]
+        hosts = [future.result() for future in futures]
     report = RunReport(playbook.name, dict(plays[0][1]) if len(plays) == 1 else {}, hosts)
     reporter.run_done(report)
     return report

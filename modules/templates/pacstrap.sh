@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Makes an Arch-shaped root in $rw_root with pacstrap. Runs on the build host, as the first process
 # of mount and PID namespaces of its own: mounts, gpg-agent and what pacman starts end with it.
 #

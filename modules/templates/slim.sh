@@ -75,18 +75,23 @@ sl_missing() {
     done
 }
 
-# sl_restore_links: the manuals' links of update-alternatives, which no package holds. In its files,
-# after the mode and the master's link, pairs of a name and a link follow up to an empty line.
+# sl_restore_links: what no package holds but the scripts of some made: the manuals' links of
+# update-alternatives and the directory of info. A file of update-alternatives has the name of a
+# master; in it, after the mode, the master's link, then pairs of a name and a link to an empty line.
 sl_restore_links() {
     for sl_file in /var/lib/dpkg/alternatives/*; do
-        [ ! -f "$sl_file" ] || sed '1,2d; /^$/,$d' "$sl_file" | while IFS= read -r sl_name && IFS= read -r sl_link; do
-            sl_target=/etc/alternatives/$sl_name
-            if [ -e "$sl_target" ] && [ ! -e "$sl_link" ] && [ ! -L "$sl_link" ] && [ -d "${sl_link%/*}" ]; then
-                ln -s "$sl_target" "$sl_link"
-                touch -h -r "$sl_target" "$sl_link"
-            fi
-        done
+        [ ! -f "$sl_file" ] || { echo "${sl_file##*/}" && sed '1d; /^$/,$d' "$sl_file"; } |
+            while IFS= read -r sl_name && IFS= read -r sl_link; do
+                sl_target=/etc/alternatives/$sl_name
+                if [ -e "$sl_target" ] && [ ! -e "$sl_link" ] && [ ! -L "$sl_link" ] && [ -d "${sl_link%/*}" ]; then
+                    ln -s "$sl_target" "$sl_link"
+                    touch -h -r "$sl_target" "$sl_link"
+                fi
+            done
     done
+    if [ -f /usr/share/base-files/info.dir ] && [ -d /usr/share/info ] && [ ! -e /usr/share/info/dir ]; then
+        cp -p /usr/share/base-files/info.dir /usr/share/info/dir
+    fi
 }
 
 # sl_apt ARGUMENT...: apt-get with lists and caches of its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -94,6 +95,7 @@ def build(playbook: Playbook, given: Mapping[str, object]) -> None:
     Raises RootwrightError for what is wrong before any play starts; Exit afterwards.
     """
     # Everything below costs time to import that --list and --help need not pay.
+    from rootwright.cli.sample import preparing
     from rootwright.hosts import PASSWORD_VARIABLE, ask_on_terminal
     from rootwright.report import Console, EventLog, Masker, Reporters
     from rootwright.run import DEFAULT_WORK_DIR, RunOptions, run
@@ -119,9 +121,8 @@ def build(playbook: Playbook, given: Mapping[str, object]) -> None:
         verbose=bool(given["verbose"]),
         masker=masker,
     )
-    reporters = [console]
-    if given["events"]:
-        reporters.append(EventLog(str(given["events"]), masker))  # type: ignore[arg-type]
+    events = EventLog(str(given["events"]), masker) if given["events"] else None
+    reporters = [console, *([events] if events else [])]
 
     def ask(host: str) -> str:
         with console.paused():
@@ -129,7 +130,7 @@ def build(playbook: Playbook, given: Mapping[str, object]) -> None:
         masker.add(password)
         return password
 
-    with Reporters(reporters) as reporter:
+    with Reporters(reporters) as reporter, contextlib.ExitStack() as stack:
         options = RunOptions(
             ask=ask,
             work_dir=work_dir(given["work_dir"]) or DEFAULT_WORK_DIR,
@@ -137,8 +138,13 @@ def build(playbook: Playbook, given: Mapping[str, object]) -> None:
             fresh=bool(given["fresh"]),
             accept_new=bool(given["accept_new_host_key"]),
             shipping=shipping,
+            prepare=stack.enter_context(
+                preparing([given for _, given in plays], lambda text: reporter.note("", text))
+            ),
         )
         report = run(playbook, plays, options, reporter)
+    if events and events.problem:
+        print(events.problem, file=sys.stderr)
     if given["json"]:
         print(report.to_json(masker))
     if report.exit_code:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import os
+import secrets
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from rootwright.errors import PrivilegeError
+from rootwright.errors import PrivilegeError, StepError
 from rootwright.hosts.terminal import Terminal
 
 PASSWORD_VARIABLE = "ROOTWRIGHT_SUDO_PASSWORD"
+
+GREETING_LIMIT = 128 * 1024
+"""Bytes a host may print before a stream begins."""
 
 PasswordPrompt = Callable[[str], str]
 """Asks a person for the sudo password of the named host; raises RootwrightError if it cannot."""
@@ -48,7 +52,6 @@ class Host(ABC):
         self._become = become
         self._ask = ask
         self._password: str | None = None
-        self._terminal: Terminal | None = None
 
     @abstractmethod
     def _start_terminal(self, command: str) -> Terminal:
@@ -62,10 +65,16 @@ class Host(ABC):
     def close(self) -> None:
         """Leave the host."""
 
+    @abstractmethod
+    def reach(self, port: int) -> int:
+        """Let the host reach a port of our loopback; return the port of its loopback for that.
+
+        It lasts until the host is left. Raises HostError where the host does not allow it.
+        """
+
+    @abstractmethod
     def hang_up(self) -> None:
-        """End whatever runs there, from any thread."""
-        if self._terminal:
-            self._terminal.hang_up()
+        """End whatever runs there, now and later, from any thread: whoever reads sees the end."""
 
     def terminal(self, script: str, prompt: str) -> Terminal:
         """Run a sh script as root on a terminal; sudo, asked for a password, prints ``prompt``.
@@ -73,8 +82,7 @@ class Host(ABC):
         Raises HostError.
         """
         sudo = f"sudo -p {shlex.quote(prompt)} --"
-        self._terminal = self._start_terminal(_as_root(script, self._become, sudo))
-        return self._terminal
+        return self._start_terminal(_as_root(script, self._become, sudo))
 
     def sudo_password(self) -> str:
         """Return what to answer to sudo's prompt: from the environment, or asked once.
@@ -92,9 +100,43 @@ class Host(ABC):
 
     def stream(self, script: str) -> ByteStream:
         """Run a sh script as root and hand out its standard output as bytes."""
+        mark = secrets.token_hex(16)
+        # Where sudo does not ask, the password would be left for the script to read.
+        script = f"exec </dev/null\necho {mark}\n{script}"
         command = _as_root(script, self._become, "sudo -S -p '' --")
         first = b"" if self._password is None else self._password.encode() + b"\n"
-        return self._start_stream(command, first)
+        return _Marked(self._start_stream(command, first), mark.encode() + b"\n", self.name)
+
+
+class _Marked(ByteStream):
+    """A stream that begins behind a mark: login scripts may print before our own script does."""
+
+    def __init__(self, stream: ByteStream, mark: bytes, host: str) -> None:
+        self._stream = stream
+        self._mark = mark
+        self._host = host
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if not self._mark:
+            return data
+        greeting = data
+        while data and self._mark not in greeting:
+            if len(greeting) > GREETING_LIMIT:
+                raise StepError("the host's greeting does not end", where=self._host)
+            data = self._stream.read(size)
+            greeting += data
+        _, mark, data = greeting.partition(self._mark)
+        if not mark:
+            return b""
+        self._mark = b""
+        return data or self._stream.read(size)
+
+    def finish(self) -> tuple[int, str]:
+        return self._stream.finish()
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _as_root(script: str, become: str | None, sudo: str) -> str:
@@ -109,6 +151,8 @@ def _as_root(script: str, become: str | None, sudo: str) -> str:
 
 
 def _carried(script: str) -> str:
-    # Base64 in single quotes reads the same to sh, bash, zsh, fish and csh.
+    # Base64 and single quotes read the same to sh, bash, zsh, fish and csh, whose words are short.
     encoded = base64.b64encode(script.encode("utf-8", "surrogateescape")).decode()
-    return f"sh -c 'eval \"$(printf %s {encoded} | base64 -d)\"'"
+    words = " ".join(encoded[i : i + 4000] for i in range(0, len(encoded), 4000))
+    decode = 'rw_carried=$(printf %s "$@" | base64 -d); set --; eval "$rw_carried"'
+    return f"sh -c '{decode}' sh {words}"

@@ -7,7 +7,10 @@ each gateway before it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import fabric
@@ -30,18 +33,35 @@ def check_host_keys(connection: fabric.Connection, accept_new: bool) -> None:
         ) -> None:
             if not accept_new:
                 raise _unknown_key(connection, hostname, key)
-            path = files[0]
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with path.open("a") as known:
-                known.write(f"{hostname} {key.get_name()} {key.get_base64()}\n")
+            _append(files[0], f"{hostname} {key.get_name()} {key.get_base64()}\n")
 
     configured = connection.ssh_config.get("userknownhostsfile", "~/.ssh/known_hosts")
     files = [Path(name).expanduser() for name in configured.split()]
     system = connection.ssh_config.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts")
     for path in [*files, *map(Path, system.split())]:
         if path.is_file():
-            connection.client.load_system_host_keys(str(path))
+            with tempfile.NamedTemporaryFile("w") as readable:
+                readable.writelines(_readable(path))
+                readable.flush()
+                connection.client.load_system_host_keys(readable.name)
     connection.client.set_missing_host_key_policy(Policy())
+
+
+def _readable(known_hosts: Path) -> Iterator[str]:
+    """Yield the lines that paramiko can read: one that it cannot would cost us all the others."""
+    for line in known_hosts.read_text(errors="replace").splitlines():
+        with contextlib.suppress(paramiko.SSHException, paramiko.hostkeys.InvalidHostKey):
+            if paramiko.hostkeys.HostKeyEntry.from_line(line):
+                yield f"{line}\n"
+
+
+def _append(known_hosts: Path, line: str) -> None:
+    known_hosts.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with known_hosts.open("a+b") as file:
+        file.seek(0)
+        # The last line may have been written by hand, without its end.
+        ended = file.read()[-1:] in (b"", b"\n")
+        file.write((line if ended else f"\n{line}").encode())
 
 
 def _fingerprint(key: paramiko.PKey) -> str:

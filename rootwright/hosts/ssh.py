@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fabric
 import paramiko
 import pexpect
+from fabric.tunnels import Tunnel
 
 from rootwright.errors import HostError, RootwrightError
 from rootwright.hosts.base import ByteStream, Host, PasswordPrompt
@@ -25,13 +28,16 @@ STREAM_WINDOW = 16 * 1024 * 1024
 """Bytes in flight on a stream: enough for 300 MB/s at 50 ms, and the most that waits in memory."""
 
 CONNECT_TIMEOUT = 15
-"""Seconds to wait for a host to accept a connection."""
+"""Seconds to wait until a host lets us in, and again until it says what it is."""
 
 KEEPALIVE = 15
 """Seconds between two questions whether the host is still there."""
 
 KEEPALIVE_PATIENCE = 25
 """Seconds an answer may take; with the interval, a dead host is noticed within 40."""
+
+# Every failure is raised to us as well; unhandled, the log would print on people's terminals.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class SSHHost(Host):
@@ -52,21 +58,37 @@ class SSHHost(Host):
                 spec.address or spec.name,
                 user=spec.user,
                 port=spec.port,
-                connect_timeout=CONNECT_TIMEOUT,
                 connect_kwargs=options,
             )
-            for hop in _hops(self._connection):
-                check_host_keys(hop, accept_new)
-            self._connection.open()
-        except RootwrightError:
-            raise
-        except paramiko.BadHostKeyException as e:
-            raise changed_key(self.name, self._connection.port, e) from None
-        except Exception as e:  # paramiko, socket and fabric raise a dozen unrelated types
+            self._hops = _hops(self._connection)
+        except Exception as e:  # an unreadable ~/.ssh/config, for one
             raise _unreachable(self.name, e) from None
+        try:
+            for hop in self._hops:
+                self._open(hop, accept_new)
+        except BaseException:
+            self._leave()
+            raise
         self._transport: paramiko.Transport = self._connection.transport
         self._closing = threading.Event()
         threading.Thread(target=self._keep_alive, daemon=True).start()
+
+    def _open(self, hop: fabric.Connection, accept_new: bool) -> None:
+        """Connect to a gateway or, last, to the host itself."""
+        hop.connect_timeout = CONNECT_TIMEOUT
+        hop.connect_kwargs = {**hop.connect_kwargs, "banner_timeout": CONNECT_TIMEOUT}
+        try:
+            check_host_keys(hop, accept_new)
+            hop.open()
+        except RootwrightError:
+            raise
+        except paramiko.BadHostKeyException as e:
+            raise changed_key(self.name, hop.port, e) from None
+        except Exception as e:  # paramiko, socket and fabric raise a dozen unrelated types
+            raise _unreachable(self.name, e) from None
+        if hop is not self._connection:
+            # How long a gateway may take to reach the next host; paramiko would wait an hour.
+            hop.transport.channel_timeout = CONNECT_TIMEOUT
 
     def _keep_alive(self) -> None:
         """Ask the host every now and then whether it is there; hang up when it does not say so.
@@ -86,25 +108,40 @@ class SSHHost(Host):
         self.lost = f"the host has not answered for {KEEPALIVE_PATIENCE} seconds"
         self._transport.close()
 
-    def _channel(self, **options: Any) -> paramiko.Channel:
+    @contextlib.contextmanager
+    def _channel(self, **options: Any) -> Iterator[paramiko.Channel]:
+        """Open a channel and start something on it."""
         try:
-            return self._transport.open_session(**options)
+            yield self._transport.open_session(**options)
         except (paramiko.SSHException, OSError, EOFError) as e:
             raise _unreachable(self.name, e) from None
 
     def _start_terminal(self, command: str) -> Terminal:
-        channel = self._channel()
-        channel.get_pty(term="dumb", width=200, height=24)
-        channel.exec_command(command)
-        return ChannelTerminal(channel, self.name)
+        with self._channel() as channel:
+            channel.get_pty(term="dumb", width=200, height=24)
+            channel.exec_command(command)
+            return ChannelTerminal(channel, self.name)
 
     def _start_stream(self, command: str, first_line: bytes) -> ByteStream:
-        channel = self._channel(window_size=STREAM_WINDOW, max_packet_size=128 * 1024)
-        channel.exec_command(command)
-        if first_line:
-            channel.sendall(first_line)
-        channel.shutdown_write()
-        return _ChannelStream(channel)
+        with self._channel(window_size=STREAM_WINDOW, max_packet_size=128 * 1024) as channel:
+            channel.exec_command(command)
+            if first_line:
+                channel.sendall(first_line)
+            channel.shutdown_write()
+            return _ChannelStream(channel)
+
+    def reach(self, port: int) -> int:
+        """Have the host listen on its loopback and pass connections on to ours (``ssh -R``)."""
+        try:
+            return self._transport.request_port_forward(
+                "127.0.0.1", 0, lambda channel, *_: _pass_on(channel, port)
+            )
+        except (paramiko.SSHException, OSError, EOFError) as e:
+            raise HostError(
+                f"the host does not let us open a tunnel back: {harmless(str(e))}",
+                where=self.name,
+                hint="its sshd must allow it: AllowTcpForwarding yes",
+            ) from None
 
     def hang_up(self) -> None:
         """Close the connection, from any thread."""
@@ -113,9 +150,25 @@ class SSHHost(Host):
     def close(self) -> None:
         """Close the connection and those to its gateways."""
         self._closing.set()
-        for hop in _hops(self._connection):
+        self._leave()
+
+    def _leave(self) -> None:
+        for hop in reversed(self._hops):
             with contextlib.suppress(Exception):
                 hop.close()
+
+
+def _pass_on(channel: paramiko.Channel, port: int) -> None:
+    """Connect a forwarded channel to a port of our loopback."""
+    try:
+        connection = socket.create_connection(("127.0.0.1", port))
+    except OSError:
+        channel.close()
+        return
+    tunnel = Tunnel(channel=channel, sock=connection, finished=threading.Event())
+    tunnel.socket_chunk_size = tunnel.channel_chunk_size = READ_SIZE
+    tunnel.daemon = True
+    tunnel.start()
 
 
 class _ChannelStream(ByteStream):
@@ -182,22 +235,18 @@ class ChannelTerminal(Terminal):
         self._channel.settimeout(None)
         self._channel.sendall(data)
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """Close the channel; the host hangs up the terminal."""
         with contextlib.suppress(OSError, EOFError):
             self._channel.close()
 
-    def close(self) -> None:
-        """The same."""
-        self.hang_up()
-
 
 def _hops(connection: fabric.Connection) -> list[fabric.Connection]:
-    """Return the connection and the gateways before it; a ProxyCommand is a text, not a hop."""
-    hops = []
+    """Return the gateways and the connection, in order; a ProxyCommand is a text, not a hop."""
+    hops: list[fabric.Connection] = []
     hop: Any = connection
     while hop is not None and not isinstance(hop, str):
-        hops.append(hop)
+        hops.insert(0, hop)
         hop = hop.gateway
     return hops
 
@@ -211,6 +260,9 @@ def _unreachable(name: str, error: Exception) -> HostError:
     elif isinstance(error, socket.gaierror):
         text = "the host's name is unknown"
         hint = "give its address in the inventory or in ~/.ssh/config"
+    elif isinstance(error, FileNotFoundError):
+        text = f"there is no key file {harmless(str(error.filename))}"
+        hint = "name an existing one in the inventory or in ~/.ssh/config"
     elif isinstance(error, (TimeoutError, OSError, EOFError)):
-        text = f"the host cannot be reached: {text}"
+        text = f"the host cannot be reached: {getattr(error, 'strerror', None) or text}"
     return HostError(text, where=name, hint=hint)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 else:
     Spawn = SpawnBase  # generic in its type stubs only
 
-# A carriage return ends a line too: programs redraw their progress with it.
-_LINE_END = re.compile(rb"[\r\n]")
+# A carriage return ends a line too: programs redraw their progress with it. All lines that are
+# there are taken at once, since each turn of pexpect copies what it leaves.
+_LINES = re.compile(rb"\A.*[\r\n]", re.DOTALL)
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)")
 
 
 class Terminal(ABC):
@@ -34,18 +38,15 @@ class Terminal(ABC):
         """Wrap a pexpect object; name is the host, for errors."""
         self._spawn = spawn
         self._name = name
+        self._lines: deque[bytes] = deque()
 
     @abstractmethod
     def _write(self, data: bytes) -> None:
         """Write all of it; OSError or EOFError when that is not possible."""
 
     @abstractmethod
-    def hang_up(self) -> None:
-        """End it, from any thread: whoever reads sees the end."""
-
-    @abstractmethod
     def close(self) -> None:
-        """Release it."""
+        """Release it; what still runs there is hung up."""
 
     def send(self, data: bytes) -> None:
         """Type bytes. Raises HostError when nobody is there to read them."""
@@ -67,22 +68,27 @@ class Terminal(ABC):
         far; or -1 and the line so far when it has stood unfinished for ``silence`` seconds; or
         None and what is left at the end of everything.
         """
-        wanted: list[Any] = [_LINE_END, *patterns, pexpect.EOF, pexpect.TIMEOUT]
-        while True:
+        wanted: list[Any] = [_LINES, *patterns, pexpect.EOF, pexpect.TIMEOUT]
+        while not self._lines:
             index = self._spawn.expect(wanted, timeout=silence)
             before: bytes = self._spawn.before or b""
             if index == len(patterns) + 1:
                 return None, before
             if index <= len(patterns):
                 assert isinstance(self._spawn.match, re.Match)
-                return index, before + self._spawn.match.group()
-            if before.strip():
+                if index > 0:
+                    return index, before + self._spawn.match.group()
+                self._lines.extend(_LINE.findall(self._spawn.match.group()))
+            elif before.strip():
                 return -1, before
+        return 0, self._lines.popleft()
 
     def drain(self, seconds: float) -> None:
         """Read and forget until the end, or until so many seconds have passed."""
-        with contextlib.suppress(StepError):
-            self._spawn.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=seconds)
+        end = time.monotonic() + seconds
+        with contextlib.suppress(StepError, pexpect.ExceptionPexpect):
+            while (left := end - time.monotonic()) > 0:
+                self._spawn.read_nonblocking(READ_SIZE, left)
 
 
 class Bounded(Spawn):
