@@ -12,6 +12,7 @@ from invoke.tasks import task
 
 from rootwright import playbook as playbooks
 from rootwright.cli.build import work_dir as checked_work_dir
+from rootwright.cli.catalog import catalog
 from rootwright.cli.edge import edge
 from rootwright.errors import RootwrightError, UsageError
 from rootwright.inventory import HostSpec, Inventory
@@ -118,5 +119,6 @@ TASKS = {
     "hosts": list_hosts,
     "doctor": diagnose,
     "clean": clean,
+    "catalog": catalog,
 }
 """The tasks by the names of the command line."""
