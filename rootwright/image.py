@@ -101,6 +101,14 @@ def parse_reference(text: str) -> Reference:
     return Reference(name, tag)
 
 
+def parse_references(texts: Sequence[str]) -> tuple[Reference, ...]:
+    """Return the names that texts say, each once; UsageError when one is none, or none is given."""
+    names = tuple(dict.fromkeys(parse_reference(text) for text in texts))
+    if not names:
+        raise UsageError("an image needs a name", hint="give --tag, such as --tag demo/debian:1")
+    return names
+
+
 def image_config(
     *,
     architecture: str,

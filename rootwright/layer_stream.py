@@ -59,7 +59,8 @@ class _Report:
             return
         if status is None:
             raise self.failure("the host never said how tar ended", "run it again")
-        what, hint = f"tar failed with exit status {status}", ""
+        what = f"tar failed with exit status {status}"
+        hint = "the lines above are tar's own: mend what they say, then run it again"
         if status == 1:
             what = "a file changed while it was read into the layer"
             hint = "something still writes to the root: end it, then run it again"
@@ -68,6 +69,7 @@ class _Report:
             hint = "install GNU tar 1.29 or later on the host"
         elif status > 128:
             what = f"tar was ended by signal {status - 128}"
+            hint = "something on the host ended it (a lack of memory?): run it again"
         elif "Input/output error" in self.output:
             what, hint = "the host's disk failed to give a file's contents", "check the host's disk"
         raise self.failure(what, hint)

@@ -44,7 +44,10 @@ class Shipping:
     tags: Sequence[str] = ()
 
     def check(self) -> None:
-        """Raise UsageError for a tag that is none, or two hosts that would ship to one name."""
+        """Raise UsageError for a tag or a place that is none, or two hosts that share a name."""
+        # What names an engine is understood when it is opened; all else can be judged at once.
+        if self.to is not None and self.to != "docker" and not self.to.startswith("docker:///"):
+            open_sink(self.to, Path()).close()
         taken: dict[str, str] = {}
         for host in self.hosts:
             names = [*self.names(host), str(self.archive(host))]
@@ -60,11 +63,11 @@ class Shipping:
                 taken[name] = host
 
     def names(self, host: str) -> list[str]:
-        """Return the tags that one host's image gets, in full."""
+        """Return the tags that one host's image gets, in full, none twice."""
         several = len(self.hosts) > 1
         default = f"rootwright/{self.playbook}" + (":{host}" if several else "")
         given = [tag.replace("{host}", host) for tag in self.tags or [default]]
-        return [str(parse_reference(tag)) for tag in given]
+        return list(dict.fromkeys(str(parse_reference(tag)) for tag in given))
 
     def archive(self, host: str) -> Path:
         """Return the archive that one host's image goes to when no engine answers."""

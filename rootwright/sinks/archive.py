@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from rootwright.errors import ShipError, UsageError
-from rootwright.image import parse_reference
+from rootwright.image import parse_references
 from rootwright.layer_stream import CHUNK, LayerDigest, LayerStream
 from rootwright.sinks import ShippedImage
 from rootwright.sinks.oci import END, REF_NAME, OciImage, blob, header, padding
@@ -78,10 +78,10 @@ class ArchiveSink:
         self, stream: LayerStream, config: Callable[[str], bytes], tags: Sequence[str]
     ) -> ShippedImage:
         """Write the file; see `rootwright.sinks.Sink`."""
-        names = [parse_reference(tag) for tag in _names(tags)]
-        held = self._held()
-        self.sweep()
         with contextlib.closing(stream), self._writing("writing"):
+            names = parse_references(tags)
+            held = self._held()
+            self.sweep()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._check_room(stream.size)
             with self._part() as (file, part):
@@ -169,10 +169,7 @@ class ArchiveSink:
 
 def _names(tags: Sequence[str]) -> tuple[str, ...]:
     """Return the tags in the one form in which they are written and compared."""
-    names = tuple(dict.fromkeys(str(parse_reference(tag)) for tag in tags))
-    if not names:
-        raise UsageError("an image needs a name", hint="give --tag, such as --tag demo/debian:1")
-    return names
+    return tuple(str(name) for name in parse_references(tags))
 
 
 def _escaped(name: str) -> str:
@@ -201,7 +198,7 @@ def _read(path: Path) -> _Held:
             LayerDigest(members[blob(layer)].size, layer),
         )
         # Whatever else the documents say, they are ours when we would write these very bytes.
-        names = [parse_reference(tag) for tag in tags]
+        names = parse_references(tags)
         for written in (*image.layout(names), *image.docker(blob(layer), names)):
             name = tarfile.TarInfo.frombuf(written[:_BLOCK], "utf-8", "strict").name
             if document(name) != written[_BLOCK:][: members[name].size]:

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from rootwright.errors import RootwrightError, ShipError
-from rootwright.image import Reference, parse_reference
+from rootwright.image import Reference, parse_references
 from rootwright.layer_stream import LayerDigest, LayerStream
 from rootwright.sinks import ShippedImage
 from rootwright.sinks.engine import Engine
@@ -28,7 +29,6 @@ from rootwright.sinks.leftovers import Claim
 from rootwright.sinks.oci import END, OciImage, blob, header, link, padding
 
 _LABEL = "org.rootwright.unfinished"
-_LAYER = "layer.tar"
 _OLD_SECONDS = 24 * 3600  # an import is unfinished for some seconds
 _LATE_SECONDS = 3.0  # how long an import may take to appear after its last byte was sent
 
@@ -52,8 +52,8 @@ class DockerSink:
     def current(self, tags: Sequence[str]) -> str | None:
         """Return the digest of the one layer that all tags point at, None when they do not."""
         digests = set()
-        for tag in tags:
-            facts = self._engine.inspect(parse_reference(tag).full)
+        for name in parse_references(tags):
+            facts = self._engine.inspect(name.full)
             digests.add(tuple(facts["RootFS"].get("Layers") or ()) if facts else ())
         layers = digests.pop() if len(digests) == 1 else ()
         return layers[0] if len(layers) == 1 else None
@@ -63,9 +63,9 @@ class DockerSink:
     ) -> ShippedImage | None:
         """Return the image when all tags point at exactly this one, None when one does not."""
         image = OciImage(config, layer)
-        names = [parse_reference(tag) for tag in tags]
+        names = parse_references(tags)
         found = [self._engine.inspect(name.full) for name in names]
-        if not names or any(not facts or facts["Id"] != self._id(image) for facts in found):
+        if any(not facts or facts["Id"] != self._id(image) for facts in found):
             return None
         return self._shipped(image, names, sent=0, state="ok")
 
@@ -73,41 +73,17 @@ class DockerSink:
         self, stream: LayerStream, config: Callable[[str], bytes], tags: Sequence[str]
     ) -> ShippedImage:
         """Send the layer, make the image and name it; see `rootwright.sinks.Sink`."""
-        names = [parse_reference(tag) for tag in tags]
-        self.sweep()
-        before = {name: self._engine.inspect(name.full) for name in names}
-        old = {name: facts["Id"] for name, facts in before.items() if facts}
-        with self._engine.speaking("listing its images"):
-            known = set(self._engine.client.images(quiet=True, all=True))
-        image: OciImage | None = None
-
-        def finished() -> OciImage:
-            nonlocal image
-            layer = LayerDigest(stream.size, stream.digest)
-            image = OciImage(config(stream.digest), layer)
-            return image
-
-        with Claim() as claim:
-            try:
-                if self._engine.keeps_layers_apart:
-                    self._import(stream, claim.text)
-                    made = finished()
-                    self._load(iter([_documents(made)]), "committing the configuration")
-                else:
-                    self._load(_archive(stream, finished), "taking the layer")
-                    made = finished()
-                self._verify(made)
-                self._tag(made, names, old)
-            except BaseException as error:
-                unwanted = self._id(image) if image else None
-                late = bool(stream.digest) and not isinstance(error, Exception)
-                self._undo(claim.text, unwanted if unwanted not in known else None, late=late)
-                raise
-            finally:
-                stream.close()
-            self._remove_imports(lambda facts: facts["Labels"][_LABEL] == claim.text)
-        same = all(old.get(name) == self._id(made) for name in names)
-        return self._shipped(made, names, sent=stream.sent, state="ok" if same else "changed")
+        with contextlib.closing(stream), Claim() as claim:
+            names = parse_references(tags)
+            self.sweep()
+            found = {name: self._engine.inspect(name.full) for name in names}
+            old = {name: facts["Id"] for name, facts in found.items() if facts}
+            image = self._make(stream, config, claim.text, names, old)
+            # A failure to remove the import is none to ship: the next play sweeps it.
+            with contextlib.suppress(ShipError):
+                self._remove_imports(lambda facts: facts["Labels"][_LABEL] == claim.text)
+        same = all(old.get(name) == self._id(image) for name in names)
+        return self._shipped(image, names, sent=stream.sent, state="ok" if same else "changed")
 
     def sweep(self) -> None:
         """Remove imports that plays left behind which no longer run."""
@@ -134,6 +110,42 @@ class DockerSink:
             sent_bytes=sent,
             state=state,
         )
+
+    def _make(
+        self,
+        stream: LayerStream,
+        config: Callable[[str], bytes],
+        claim: str,
+        names: Sequence[Reference],
+        old: Mapping[Reference, str],
+    ) -> OciImage:
+        """Send the layer, make the image and name it, or leave the engine as it was."""
+        with self._engine.speaking("listing its images"):
+            known = set(self._engine.client.images(quiet=True, all=True))
+        image: OciImage | None = None
+
+        def finished() -> OciImage:
+            nonlocal image
+            layer = LayerDigest(stream.size, stream.digest)
+            image = image or OciImage(config(stream.digest), layer)
+            return image
+
+        try:
+            if self._engine.keeps_layers_apart:
+                self._import(stream, claim)
+                documents = _documents(finished())
+                self._load(iter([documents]), "committing the configuration")
+            else:
+                self._load(_archive(stream, finished), "taking the layer")
+            self._verify(finished())
+            self._tag(finished(), names, old)
+        except BaseException as error:
+            unwanted = self._id(image) if image else None
+            sent = stream.digest if self._engine.keeps_layers_apart else image
+            late = bool(sent) and not isinstance(error, Exception)
+            self._undo(claim, unwanted if unwanted not in known else None, late=late)
+            raise
+        return finished()
 
     def _import(self, stream: LayerStream, claim: str) -> None:
         """Send the layer as an unnamed image that carries the claim; check what arrived.
@@ -226,9 +238,11 @@ class DockerSink:
         with contextlib.suppress(RootwrightError):
             while True:
                 found = self._remove_imports(lambda facts: facts["Labels"][_LABEL] == claim)
-                if unwanted and self._engine.inspect(unwanted):
-                    self._remove(unwanted)
+                facts = self._engine.inspect(unwanted) if unwanted else None
+                if facts and unwanted:
                     found = True
+                    if not facts["RepoTags"]:  # or another play has named the same image meanwhile
+                        self._remove(unwanted)
                 if found or time.monotonic() >= deadline:
                     return
                 time.sleep(0.1)
@@ -250,24 +264,27 @@ def _json(line: str) -> dict[str, object]:
 
 def _documents(image: OciImage) -> bytes:
     """Return the archive that commits a configuration over a layer the engine has."""
-    return b"".join([*image.blobs(), *image.docker(_LAYER), END])
+    return b"".join([*image.blobs(), *image.docker(blob(image.layer.digest)), END])
 
 
 def _archive(stream: LayerStream, finished: Callable[[], OciImage]) -> Iterator[bytes]:
     """Yield the whole image as an archive, unnamed.
 
-    The layer's digest is known only once it has passed, so it travels under a neutral name, and a
-    link gives it the one that an OCI image layout wants.
+    The layer's digest is known only once it has passed, so it travels under another name, and a
+    link gives it the one that an OCI image layout wants. That name is new each time: containerd
+    keeps what it got of a member when a load breaks off, and when a member of the same name comes
+    again takes it for the rest of that one, whatever its bytes (ran, with containerd 1.7).
     """
-    yield header(_LAYER, stream.size)
+    name = f"{secrets.token_hex(16)}.tar"
+    yield header(name, stream.size)
     yield from stream
     image = finished()
     rest = [
         padding(stream.size),
-        link(blob(image.layer.digest), _LAYER),
+        link(blob(image.layer.digest), name),
         *image.blobs(),
         *image.layout(),
-        *image.docker(_LAYER),
+        *image.docker(name),
         END,
     ]
     yield b"".join(rest)

@@ -78,9 +78,12 @@ class Engine:
             components = self.client.version().get("Components") or []
             status = self.client.info().get("DriverStatus") or []
         except (docker.errors.DockerException, OSError) as error:
+            hint = "start it (for instance: systemctl start docker), or give --to FILE.tar"
+            if isinstance(_innermost(error), PermissionError):
+                hint = "your user may not use its socket: join its group (docker), or be root"
             raise ShipError(
                 f"no Docker engine answers at {self.address}: {harmless(_reason(error))}",
-                hint="start it (for instance: systemctl start docker), or give --to FILE.tar",
+                hint=hint,
             ) from error
         # Not a setting of requests but of docker-py, read at each request.
         self.client.timeout = _PATIENCE_SECONDS
@@ -183,8 +186,14 @@ class Engine:
             self.client.timeout = _PATIENCE_SECONDS
 
 
-def _reason(error: BaseException) -> str:
-    """Return the innermost cause: docker-py, requests and urllib3 each wrap it once more."""
+def _innermost(error: BaseException) -> BaseException:
+    """Return what began it: docker-py, requests and urllib3 each wrap an error once more."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return str(error) or type(error).__name__
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    error = _innermost(error)
+    words = error.strerror if isinstance(error, OSError) else str(error)
+    return words or type(error).__name__

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +15,7 @@ class ProcessSource:
     """The bytes that a script writes to stdout."""
 
     def __init__(self, script: str, shell: Sequence[str] = ("sh",)) -> None:
-        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed with the source)
+        self._stderr = os.memfd_create("stderr")
         self.process = subprocess.Popen(
             [*shell, "-c", script],
             bufsize=0,
@@ -31,8 +31,7 @@ class ProcessSource:
 
     def finish(self) -> tuple[int, str]:
         status = self.process.wait()
-        self._stderr.seek(0)
-        return status, self._stderr.read()
+        return status, os.pread(self._stderr, 1 << 20, 0).decode()
 
     def close(self) -> None:
         if self.process.stdout is not None:
@@ -40,6 +39,9 @@ class ProcessSource:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        if self._stderr >= 0:
+            os.close(self._stderr)
+            self._stderr = -1
 
 
 def output(script: str, shell: Sequence[str] = ("sh",)) -> str:

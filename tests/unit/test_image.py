@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rootwright.errors import UsageError
-from rootwright.image import Reference, image_config, image_id, parse_reference
+from rootwright.image import Reference, image_config, image_id, parse_reference, parse_references
 
 DIFF_ID = "sha256:" + "ab" * 32
 
@@ -146,6 +146,15 @@ def test_what_is_no_name(text: str) -> None:
         parse_reference(text)
     assert caught.value.hint
     assert "\n" not in caught.value.what
+
+
+def test_an_image_has_at_least_one_name_and_each_once() -> None:
+    assert parse_references(["a", "a:latest", "b:1"]) == (
+        Reference("a", "latest"),
+        Reference("b", "1"),
+    )
+    with pytest.raises(UsageError, match="needs a name"):
+        parse_references([])
 
 
 @given(st.text(alphabet="aA0._-/:@[]", max_size=30))
