@@ -79,6 +79,16 @@ def clear(url: str) -> None:
 DOCKERD = os.environ.get("ROOTWRIGHT_TEST_DOCKERD", "dockerd")
 
 
+def _stores() -> list[str]:
+    """Return the stores that this dockerd has: the containerd store came with Docker 24."""
+    version = re.search(r"version (\d+)", subprocess.getoutput(f"{DOCKERD} --version"))
+    newer = version is not None and int(version[1]) >= 24
+    return ["engine", "containerd_store"] if newer else ["engine"]
+
+
+STORES = _stores()
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if lack := Engine.lack():
@@ -92,9 +102,6 @@ def containerd_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engin
     """An engine that names images by their manifest."""
     if lack := Engine.lack():
         pytest.skip(lack)
-    version = re.search(r"version (\d+)", subprocess.getoutput(f"{DOCKERD} --version"))
-    if not version or int(version[1]) < 24:
-        pytest.skip("this dockerd has no containerd store: it came with Docker 24")
     folder = tmp_path_factory.mktemp("containerd")
     with Engine(folder, program=[DOCKERD], containerd_store=True) as started:
         yield started
@@ -133,7 +140,7 @@ def classic(engine: Engine) -> Iterator[Engine]:
         clear(engine.url)
 
 
-@pytest.fixture(params=["engine", "containerd_store", "podman"])
+@pytest.fixture(params=[*STORES, "podman"])
 def url(request: pytest.FixtureRequest) -> str:
     """An engine with no images in it, as DOCKER_HOST names it."""
     running = request.getfixturevalue(request.param)
@@ -356,7 +363,7 @@ def test_ctrl_c_leaves_the_engine_as_it_was(
     sink.close()
 
 
-@pytest.mark.parametrize("kind", ["engine", "containerd_store"])
+@pytest.mark.parametrize("kind", STORES)
 def test_the_engine_dies_in_the_middle(
     kind: str, root: Path, request: pytest.FixtureRequest
 ) -> None:
