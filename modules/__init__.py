@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from typing import Any
 
 
@@ -19,9 +20,10 @@ def load_all() -> None:
 def __getattr__(name: str) -> Any:
     if name[:1].isupper():
         load_all()
-        from rootwright.module import REGISTRY
-
-        for cls in REGISTRY.values():
-            if cls.__name__ == name:
-                return cls
+        for info in pkgutil.iter_modules(__path__):
+            file = sys.modules[f"{__name__}.{info.name}"]
+            found = vars(file).get(name)
+            # Not what the file itself imported.
+            if found is not None and getattr(found, "__module__", "") == file.__name__:
+                return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

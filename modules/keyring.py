@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from rootwright.module import UNRECORDED, Module, read_template
 from rootwright.resource import Absent, Command, Resource, quote
+
+State = Literal["ready", "empty", "private"]
 
 FOLDER = "/etc/pacman.d/gnupg"
 
 SOURCE = "/usr/share/pacman/keyrings"
 """Where a package such as archlinux-keyring has its keyring."""
+
+RECORD = "/var/lib/pacman/local/{}-keyring-[0-9]*/desc"
+"""What pacman knows of the package, by the keyring's name."""
 
 SECRETS = tuple(f"{FOLDER}/{name}" for name in ("private-keys-v1.d", "openpgp-revocs.d"))
 """The private key of pacman's master key, and what revokes it. Who has them can make every
@@ -43,13 +48,13 @@ class Keyring(Module):
 
     on_host = "it would take away keys that the host's owner has added"
 
-    state: Literal["ready", "empty", "private"] = "ready"
+    state: State = "ready"
     keyring: str = "archlinux"
     haveged: bool = field(default=False, metadata=UNRECORDED)
 
     def resources(self) -> Iterator[Resource]:
         """Yield the keyring, or its absence, and that of what must not ship."""
-        if self.state not in ("ready", "empty", "private"):
+        if self.state not in get_args(State):
             raise self.refuse(
                 f"{self.state!r} is no state of a keyring", "say ready, empty or private"
             )
@@ -71,13 +76,14 @@ class Keyring(Module):
             )
 
     def _made(self) -> Command:
-        files = (f"{SOURCE}/{self.keyring}.gpg", f"{SOURCE}/{self.keyring}-trusted")
         checks = [f"[ -s {FOLDER}/{name} ]" for name in ("pubring.gpg", "trustdb.gpg")]
+        checks.append(f"[ -s {SOURCE}/{self.keyring}.gpg ]")
         if self.state == "private":
             checks.append(f'[ -n "$(ls {SECRETS[0]})" ]')
-        # An installed file's status changes when it is written, whatever date it is given.
-        newer = f"find {' '.join(files)} -cnewer {FOLDER}/trustdb.gpg"
-        checks.append(f'[ -z "$({newer})" ]')
+        # The files of a package have the date at which it was made; its record in pacman's database
+        # has the one at which it was installed.
+        newer = f"find {SOURCE}/{self.keyring}-trusted {RECORD.format(self.keyring)}"
+        checks.append(f'[ -z "$({newer} -newer {FOLDER}/pubring.gpg)" ]')
         settings = {
             "kr_name": self.keyring,
             "kr_state": self.state,
@@ -88,6 +94,6 @@ class Keyring(Module):
             "pacman keyring",
             f"# trust {self.keyring}\n{given}\n{read_template('keyring.sh')}",
             unless=" && ".join(checks),
-            reads=(FOLDER, SOURCE),
+            reads=(FOLDER, SOURCE, "/var/lib/pacman/local"),
             writes=(FOLDER,),
         )

@@ -28,7 +28,7 @@ class Ldconfig(Module):
             "ldconfig",
             "ldconfig\nrm -f /var/cache/ldconfig/aux-cache",
             unless=f'[ -s {CACHE} ] && [ -z "$(find {sources} $({named}) '
-            f'-maxdepth 0 -cnewer {CACHE} 2>/dev/null)" ]',
+            f'-maxdepth 0 -newer {CACHE})" ]',
             reads=(CACHE, "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/usr/lib/*.so*"),
             writes=(CACHE, "/var/cache/ldconfig"),
         )

@@ -188,6 +188,7 @@ class Pacstrap(Module):
             "rw_packages": " ".join(dict.fromkeys(self.packages)),
             "rw_ignore": " ".join(dict.fromkeys(self.ignore)),
             "rw_spare": " ".join(n for n in dict.fromkeys(self.spare) if n not in self.packages),
+            "rw_repositories": " ".join(self.repositories),
             "rw_keyring": self.keyring_name,
         }
         return "\n".join(

@@ -9,7 +9,7 @@ from rootwright.module import Module
 from rootwright.resource import Command, Resource
 
 _MISSING = """
-sed -n 's/^[ug]!* *"*\\([^ "]*\\)"* .*/\\1/p' /usr/lib/sysusers.d/*.conf 2>/dev/null |
+sed -n 's/^[ug]!* *"*\\([^ "]*\\)"* .*/\\1/p' /usr/lib/sysusers.d/*.conf |
 while read -r name; do
     case $name in *%*) continue ;; esac
     grep -q "^$name:" /etc/group || echo "$name"

@@ -183,7 +183,7 @@ class Users(Module):
             "us_name": user.name,
             "us_uid": "" if user.uid is None else str(user.uid),
             "us_group": user.group or "",
-            "us_groups": "-" if user.groups is None else ",".join(sorted(set(user.groups))),
+            "us_groups": "" if user.groups is None else "=" + ",".join(sorted(set(user.groups))),
             "us_home": user.home or "",
             "us_shell": user.shell or "",
             "us_comment": "" if user.comment is None else f"={user.comment}",

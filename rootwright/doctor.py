@@ -36,11 +36,13 @@ class Check:
     """One thing a host must offer.
 
     script: sh that prints what `judge` is given; run in the session, in the root's folder's host.
+    brief: the same for a play, which needs no version and has no time; the script unless given.
     """
 
     name: str
     script: str
     judge: Callable[[str], Verdict]
+    brief: str = ""
 
     @property
     def fact(self) -> str:
@@ -58,7 +60,8 @@ def tool(name: str, package: str) -> Check:
         return Verdict("not found", f"{name} is missing", mend)
 
     version = f"{name} --version 2>/dev/null | head -n 1 | grep . || command -v {name}"
-    return Check(name, f"command -v {name} >/dev/null && {{ {version}; }}", judge)
+    found = f"command -v {name}"
+    return Check(name, f"{found} >/dev/null && {{ {version}; }}", judge, found)
 
 
 def _tar(said: str) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
 import inspect
 import re
 from abc import ABC, abstractmethod
@@ -59,6 +60,12 @@ class Module(ABC):
     def refuse(self, what: str, hint: str = "") -> UsageError:
         """Return the error for values that make no sense, naming this module."""
         return UsageError(what, where=f"module {self.name}", hint=hint)
+
+
+def read_template(name: str) -> str:
+    """Return the text of a file in ``modules/templates/``."""
+    folder = importlib.resources.files("rootwright.modules")
+    return folder.joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def manual(cls: type[Module]) -> str:

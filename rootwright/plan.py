@@ -57,7 +57,8 @@ class Finding:
 def steps(recipe: Recipe) -> list[Step]:
     """Return a recipe's modules, the host's first, with their resources numbered.
 
-    Raises UsageError for a module that refuses the kind of root it is given.
+    Raises UsageError for a module that refuses the kind of root it is given, or holds a value that
+    no host can be told.
     """
     result: list[Step] = []
     index = 0
@@ -69,6 +70,9 @@ def steps(recipe: Recipe) -> list[Step]:
                 raise module.refuse(f"{module.name} is not for {place}: {reason}")
             items = []
             for resource in module.resources():
+                # For its errors: not half-way through a play.
+                resource.probe()
+                resource.converge()
                 items.append(Item(index, scope, resource))
                 index += 1
             result.append(Step(module, scope, tuple(items)))

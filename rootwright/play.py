@@ -22,7 +22,7 @@ from rootwright.plan import (
 )
 from rootwright.report import ChangeReport, ModuleReport, Reporter
 from rootwright.report.data import State as Outcome
-from rootwright.resource import Change, State
+from rootwright.resource import Change, State, quote
 from rootwright.session import Reply, Session
 
 BASE_FACTS = (
@@ -58,6 +58,29 @@ def probe_script(items: Iterable[Item], kind: str = "state") -> str:
     return "\n".join(lines)
 
 
+def look_script(items: Sequence[Item]) -> str:
+    """Return sh that says the present state of all resources of a play, one record each.
+
+    Those that a glance may settle are looked at together: two processes for each of them would be
+    most of the time that a play takes when nothing has changed.
+    """
+    glances = {item.index: item.resource.glance() for item in items}
+    lines = ["rw_again=' '"]
+    for scope in dict.fromkeys(item.scope for item in items):
+        words = [
+            quote(item.index, seen[1], seen[0])
+            for item in items
+            if item.scope == scope and (seen := glances[item.index])
+        ]
+        if words:
+            lines += [f"rw_use {scope}", f"rw_glance {' '.join(words)}"]
+    for item in items:
+        probe = probe_script([item])
+        again = f"case $rw_again in *' {item.index} '*)\n{probe}\n;;\nesac"
+        lines.append(again if glances[item.index] else probe)
+    return "\n".join(lines)
+
+
 def converge_script(todo: Sequence[Item], stale: Iterable[Item]) -> str:
     """Return sh that converges resources, each looked at before and after, then looks at others."""
     lines = []
@@ -87,8 +110,18 @@ class Player:
 
     def observe(self) -> dict[int, State]:
         """Look at everything, in one round trip."""
-        reply = self.session.request(probe_script(all_items(self.steps)))
-        return _states(reply, "state")
+        items = all_items(self.steps)
+        reply = self.session.request(look_script(items))
+        states = _states(reply, "state")
+        # What was not seen must not pass for absent: it would be made anew.
+        if reply.status != 0 or any(item.index not in states for item in items):
+            raise StepError(
+                f"the host could not say what is there (status {reply.status})",
+                where=self.host,
+                output=reply.output,
+                hint="nothing was changed; a tool on the host may be broken, or was killed",
+            )
+        return states
 
     def check(self, states: Mapping[int, State]) -> list[ModuleReport]:
         """Report what would change; change nothing."""
@@ -162,8 +195,8 @@ class Player:
     def _raise_failure(
         self, todo: Sequence[Item], reply: Reply, after: Mapping[int, State]
     ) -> None:
-        failed = [int(p) for kind, p in reply.records if kind == "failed" and p.isdecimal()]
-        item = next((item for item in todo if item.index in failed), None)
+        failed = [payload for kind, payload in reply.records if kind == "failed"]
+        item = next((item for item in todo if str(item.index) in failed), None)
         if item is None and reply.status == 0 and all(i.index in after for i in todo):
             return
         item = item or next((i for i in todo if i.index not in after), todo[-1])
@@ -173,12 +206,16 @@ class Player:
         ]
         root = f"{self.session.folder}/tree/rootfs" if item.scope == "root" else ""
         command = item.resource.replay(root)
-        again = "the command above shows it again, by hand, on the host" if command else ""
+        hint = "the output says why; nothing half-made was kept"
+        if command:
+            hint = "the command above shows it again, by hand, on the host"
+        elif said:
+            hint = f"look at what stands there, below {root or '/'} on the host"
         raise StepError(
             said[-1] if said else f"{item.resource.label} failed",
             command=command,
             output="\n".join(line for line in lines if not line.startswith("rootwright: ")),
-            hint=next((hint for text, hint in _HINTS if text in reply.output), again),
+            hint=next((known for text, known in _HINTS if text in reply.output), hint),
         )
 
 
@@ -186,7 +223,7 @@ def _states(reply: Reply, kind: str) -> dict[int, State]:
     states = {}
     for record, payload in reply.records:
         index, _, words = payload.partition(" ")
-        if record == kind and index.isdecimal():
+        if record == kind and index.isdecimal() and len(index) < 10:
             states[int(index)] = State.parse(words)
     return states
 

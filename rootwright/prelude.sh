@@ -114,6 +114,43 @@ rw_probe_file() {
     fi
 }
 
+# rw_glance (INDEX SHA256 PATH)...: print the state records of those paths that are regular files
+# with that digest, looking at all of them with a handful of processes; add the indices of the
+# others, which are to be probed one by one, to rw_again.
+rw_glance() {
+    rw_list=''
+    while [ $# -gt 0 ]; do
+        if rw_at "$3" && [ -f "$rw_path" ] && [ ! -L "$rw_path" ]; then
+            # Names that the tools below would write in another way are probed alone.
+            case $rw_path in
+            *[!A-Za-z0-9/._+@:,~%-]*) rw_again="$rw_again$1 " ;;
+            *) rw_list="$rw_list$1 $2  $rw_path
+" ;;
+            esac
+        else
+            rw_again="$rw_again$1 "
+        fi
+        shift 3
+    done
+    [ -n "$rw_list" ] || return 0
+    rw_seen=$({
+        printf %s "$rw_list"
+        printf %s "$rw_list" | cut -d' ' -f2- | sha256sum -c 2>/dev/null
+        printf %s "$rw_list" | cut -d' ' -f4- | xargs stat -c '%n mode=%f uid=%u gid=%g rdev=%t:%T size=%s'
+    } | awk -v mark="$(printf '\036')${rw_nonce-} state" '
+        NF == 3 { if ($3 in number) again = again $1 " "; else { number[$3] = $1; digest[$3] = $2 } next }
+        NF == 2 { if ($2 == "OK") right[substr($1, 1, length($1) - 1)]; next }
+        ($1 in right) && ($1 in number) {
+            name = $1; sub(/^[^ ]* /, ""); records = records mark " " number[name] " " $0 " sha256=" digest[name] "\n"
+            delete number[name]
+        }
+        END { for (name in number) again = again number[name] " "; printf "%s\n%s", again, records }')
+    rw_again="$rw_again${rw_seen%%
+*}"
+    printf '%s\n' "${rw_seen#*
+}"
+}
+
 # rw_temporary: set rw_new to a fresh name on the file system of rw_path. Beside an image's root,
 # so that nothing half-written can ship; in the same folder on a host's own.
 rw_temporary() {

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
@@ -24,6 +24,7 @@ from rootwright.report import HostReport, ImageReport, ModuleReport, Reporter, R
 from rootwright.resource import Bootstrap, State
 from rootwright.session import Session, SessionSpec
 from rootwright.ship import Shipping, ship
+from rootwright.sinks import Sink
 
 DEFAULT_WORK_DIR = "/var/lib/rootwright"
 
@@ -116,7 +117,7 @@ class _Play:
             who=f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})",
             check=options.check,
             vocabulary=vocabulary(epoch),
-            facts=[*facts, *((check.fact, check.script) for check in doctor.CHECKS)],
+            facts=[*facts, *((check.fact, check.brief or check.script) for check in doctor.CHECKS)],
         )
         self.host = connect(self.spec, ask=options.ask, accept_new=options.accept_new)
         try:
@@ -133,13 +134,14 @@ class _Play:
         plan = steps(recipe)
         self.reporter.play_started(self.name, self.playbook.name, [step.name for step in plan])
         player = Player(session, plan, self.reporter, self.name, self.options.fresh)
-        try:
-            self._converge(session, player)
-        finally:
-            # What shipping asks of the session is not counted: it depends on the sink.
-            self.round_trips = session.round_trips
-        if recipe.image and self.options.shipping and not self.options.check:
-            self._ship(session, recipe)
+        with self._destination(recipe) as sink:
+            try:
+                self._converge(session, player)
+            finally:
+                # What shipping asks of the session is not counted: it depends on the sink.
+                self.round_trips = session.round_trips
+            if sink:
+                self._ship(session, recipe, sink)
 
     def _converge(self, session: Session, player: Player) -> None:
         states = player.observe()
@@ -150,14 +152,22 @@ class _Play:
         else:
             player.apply(states, self._done)
 
-    def _ship(self, session: Session, recipe: Recipe) -> None:
-        assert self.host
-        assert self.options.shipping
-        tags = self.options.shipping.names(self.name)
+    @contextlib.contextmanager
+    def _destination(self, recipe: Recipe) -> Iterator[Sink | None]:
+        """Open the place the image goes to, before it takes minutes to make one; None for none."""
+        if not recipe.image or not self.options.shipping or self.options.check:
+            yield None
+            return
         with contextlib.closing(self.options.shipping.sink(self.name)) as sink:
             if sink.note:
                 self.reporter.note(self.name, sink.note)
-            self.image = ship(session, self.host, recipe, sink, tags, self.reporter)
+            yield sink
+
+    def _ship(self, session: Session, recipe: Recipe, sink: Sink) -> None:
+        assert self.host
+        assert self.options.shipping
+        tags = self.options.shipping.names(self.name)
+        self.image = ship(session, self.host, recipe, sink, tags, self.reporter)
         self.reporter.image_done(self.name, self.image)
 
     def _done(self, report: ModuleReport) -> None:

@@ -11,15 +11,16 @@ import base64
 import binascii
 import contextlib
 import importlib.resources
+import math
 import re
 import secrets
 import shlex
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rootwright.errors import BusyError, HostError, PrivilegeError, StepError
+from rootwright.errors import BusyError, HostError, PrivilegeError, RootwrightError, StepError
 from rootwright.text import harmless, terminal_text
 
 if TYPE_CHECKING:
@@ -28,11 +29,17 @@ if TYPE_CHECKING:
 RECORDS_LIMIT = 64 * 1024 * 1024
 """Bytes of records one reply may have; an honest one has a few hundred a resource."""
 
+CHATTER_LIMIT = 128 * 1024
+"""Bytes a host may print before its session is open; an honest one prints a greeting."""
+
 TAIL_LINES = 25
 """Lines of output kept for an error message."""
 
 DIALOGUE_SILENCE = 60.0
 """Seconds a program with a dialogue may stand at an unanswered line before it is a prompt."""
+
+CLOSING = 10.0
+"""Seconds to wait until a host that was asked to has cleaned up."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,9 @@ class Session:
         self._mark = b"\x1e" + self._nonce.encode() + b" "
         self._host = host
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._drawn = ""
+        # Whether the host waits for a request: else what we send reaches a program.
+        self._waiting = False
         self.round_trips = 0
         self.facts: dict[str, str] = {}
         self.folder = spec.folder
@@ -98,10 +108,14 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """End the session and wait until the host has cleaned up, ten seconds at the most."""
-        with contextlib.suppress(HostError):
-            self._terminal.send(b"bye\n")
-            self._terminal.drain(10)
+        """End the session and wait until the host has cleaned up.
+
+        In the middle of a request the terminal is hung up instead.
+        """
+        if self._waiting:
+            with contextlib.suppress(HostError):
+                self._terminal.send(f"{self._nonce} bye\n".encode())
+                self._terminal.drain(CLOSING)
         self._terminal.close()
 
     def request(
@@ -119,13 +133,18 @@ class Session:
         Raises HostError when the connection or the host's shell is lost, StepError when a program
         stands at a prompt that no pattern matches or the reply makes no sense.
         """
-        self.round_trips += 1
         encoded = base64.b64encode(script.encode("utf-8", "surrogateescape"))
+        self.round_trips += 1
         self._tail.clear()
-        self._terminal.send(b"%d\n%s" % (len(encoded), encoded))
+        self._waiting = False
+        try:
+            self._terminal.send(f"{self._nonce} {len(encoded)}\n".encode() + encoded)
+        except HostError:
+            raise self._lost() from None
         records: list[tuple[str, str]] = []
         for kind, payload in self._records(list(answers), on_output):
             if kind == "end":
+                self._waiting = True
                 return Reply(_status(payload), records, "\n".join(self._tail))
             records.append((kind, payload))
             if on_record:
@@ -136,62 +155,85 @@ class Session:
         self,
         answers: Sequence[tuple[str, str | Callable[[], str]]],
         on_output: Callable[[str], None] | None = None,
-    ) -> Iterable[tuple[str, str]]:
-        """Yield records until the terminal ends; answer prompts on the way."""
-        patterns = [re.compile(p.encode()) for p, _ in answers]
+        chatter: float = math.inf,
+    ) -> Iterator[tuple[str, str]]:
+        """Yield records until the terminal ends; answer prompts on the way.
+
+        chatter: bytes of output to put up with.
+        """
+        # What a program prints on a finished line is no question any more.
+        patterns = [re.compile(rb"(?:%s)(?=[^\r\n]*\Z)" % p.encode()) for p, _ in answers]
         received = 0
         while True:
             index, text = self._terminal.expect(patterns, DIALOGUE_SILENCE if patterns else None)
             if index is None:
-                if text.strip():
-                    self._note(text, on_output)
+                self._note(text, on_output)
                 return
             if index == -1:
-                raise StepError(
-                    "a program asks something that nobody told us how to answer",
-                    where=self._host.name,
-                    output=harmless(text.decode(errors="backslashreplace")),
-                    hint="the module that runs it needs an Answer for this question",
-                )
+                raise self._question(text)
             if index > 0:
                 reply = answers[index - 1][1]
                 self._terminal.send((reply() if callable(reply) else reply).encode() + b"\n")
                 continue
-            output, mark, record = text.partition(self._mark)
-            if output.strip():
-                self._note(output, on_output)
-            if mark:
-                received += len(record)
-                if received > RECORDS_LIMIT:
-                    raise StepError(
-                        "the host's reply does not end",
-                        where=self._host.name,
-                        hint="a broken tool on the host may answer without end",
-                    )
-                kind, _, payload = (
-                    record.decode("ascii", "backslashreplace").rstrip().partition(" ")
+            # A record may begin anywhere in a line, after output or after one that broke off.
+            output, *parts = text.split(self._mark)
+            self._note(output, on_output)
+            chatter -= len(output)
+            received += sum(map(len, parts))
+            if received > RECORDS_LIMIT or chatter < 0:
+                raise StepError(
+                    "the host's reply does not end",
+                    where=self._host.name,
+                    output="\n".join(self._tail),
+                    hint="a login script or a broken tool on the host may answer without end",
                 )
+            for part in parts:
+                kind, _, payload = part.decode("ascii", "backslashreplace").rstrip().partition(" ")
                 yield kind, payload
 
+    def _question(self, text: bytes) -> RootwrightError:
+        said = terminal_text(text.decode(errors="backslashreplace"))
+        if self.round_trips == 0:
+            return PrivilegeError(
+                "the host asks something before it gives us a shell",
+                where=self._host.name,
+                output=said,
+                hint="log in there once by hand; a build needs a login and a sudo that ask for "
+                "nothing but sudo's password",
+            )
+        return StepError(
+            "a program asks something that nobody told us how to answer",
+            where=self._host.name,
+            output=said,
+            hint="the module that runs it needs an Answer for this question",
+        )
+
     def _note(self, output: bytes, on_output: Callable[[str], None] | None) -> None:
+        if output == b"\n" and self._drawn:
+            # It was not drawn over after all: its line end came in two pieces.
+            self._tail.append(self._drawn)
+        self._drawn = ""
         text = terminal_text(output[:2000].decode(errors="backslashreplace")).rstrip()
-        if text.strip():
-            # What a program draws over with a carriage return is for the live line alone.
-            if not output.endswith(b"\r"):
-                self._tail.append(text)
-            if on_output:
-                on_output(text)
+        if not text.strip():
+            return
+        # What a program draws over with a carriage return is for the live line alone.
+        if output.endswith(b"\r"):
+            self._drawn = text
+        else:
+            self._tail.append(text)
+        if on_output:
+            on_output(text)
 
     def _wait_until_ready(self, spec: SessionSpec) -> None:
         sudo = (re.escape(self._sudo_prompt), self._host.sudo_password)
-        for kind, payload in self._records([sudo]):
+        for kind, payload in self._records([sudo], chatter=CHATTER_LIMIT):
             if kind == "ready":
+                self._waiting = True
                 return
             if kind == "folder":
                 self.folder = _text(payload)
-            elif kind == "fact":
-                name, _, value = payload.partition(" ")
-                self.facts[name] = _text(value).strip()
+            elif kind == "facts":
+                self.facts = self._facts(spec, _text(payload))
             elif kind == "held":
                 raise BusyError(
                     f"the root is held by another play: {harmless(_text(payload)).strip()}",
@@ -213,6 +255,13 @@ class Session:
             "(unshare); `invoke doctor` looks closer",
         )
 
+    def _facts(self, spec: SessionSpec, said: str) -> dict[str, str]:
+        values = said.split("\036")[:-1]
+        if len(values) != len(spec.facts):
+            raise StepError("the host's answer makes no sense", where=self._host.name)
+        pairs = zip(spec.facts, values, strict=True)
+        return {name: value.strip() for (name, _), value in pairs}
+
     def _lost(self) -> HostError:
         return HostError(
             self._host.lost or "the session ended in the middle of a request",
@@ -225,10 +274,9 @@ class Session:
 def boot_script(spec: SessionSpec, nonce: str) -> str:
     """Return the sh that becomes the session on the host."""
     keeper = _compact(importlib.resources.files("rootwright").joinpath("session.sh").read_text())
-    facts = "\n".join(
-        f'rw_say fact {name} "$( ({script}) 2>/dev/null </dev/null | rw_encoded)"'
-        for name, script in spec.facts
-    )
+    # All in one record: to encode each by itself would cost six processes a fact.
+    facts = "".join(f"({script}\n)\nprintf '\\036'\n" for _, script in spec.facts)
+    facts = f'rw_say facts "$( {{\n{facts}:\n}} 2>/dev/null </dev/null | rw_encoded)"'
     # Not in the environment: no program on the host needs to know the session's secret.
     inner = f"rw_nonce={nonce} rw_dir=$1\n{keeper}\n{_compact(spec.vocabulary)}\n"
     inner += f'rw_say folder "$(printf %s "$rw_dir" | rw_encoded)"\n{facts}\nrw_serve'
@@ -253,11 +301,19 @@ def _status(payload: str) -> int:
     try:
         return int(payload)
     except ValueError:
-        raise StepError("the host's reply makes no sense", where=harmless(payload[:80])) from None
+        raise _nonsense(payload) from None
 
 
 def _text(payload: str) -> str:
     try:
         return base64.b64decode(payload, validate=True).decode(errors="backslashreplace")
     except binascii.Error:
-        raise StepError("the host's reply makes no sense", where=harmless(payload[:80])) from None
+        raise _nonsense(payload) from None
+
+
+def _nonsense(payload: str) -> StepError:
+    return StepError(
+        "the host's reply makes no sense",
+        where=harmless(payload[:80]),
+        hint="a login script, an alias or a broken tool on the host may add its own text",
+    )

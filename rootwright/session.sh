@@ -21,6 +21,11 @@ rw_keep() {
         rw_say refused "$rw_dir is not empty and was not made by us"
         exit 1
     fi
+    # Whoever owns the folder could lead us elsewhere.
+    if [ -d "$rw_dir" ] && { [ -L "$rw_dir/lock" ] || [ "$(stat -Lc %u "$rw_dir")" != "$(id -u)" ]; }; then
+        rw_say refused "$rw_dir belongs to somebody else"
+        exit 1
+    fi
     if [ "$rw_check" = 0 ]; then
         { mkdir -p "$rw_dir" && : >>"$rw_dir/lock"; } || { rw_say refused "cannot write $rw_dir" && exit 1; }
     fi
@@ -29,6 +34,10 @@ rw_keep() {
         exec 9<>"$rw_dir/lock"
         # A play that was just killed takes a moment to die.
         flock -w 3 9 || { rw_say held "$(rw_encoded <"$rw_dir/lock")" && exit 1; }
+        if [ "$(stat -Lc %d:%i "$rw_dir/lock")" != "$(stat -Lc %d:%i /proc/self/fd/9)" ]; then
+            rw_say refused "$rw_dir was removed just now"
+            exit 1
+        fi
     fi
     if [ "$rw_check" = 0 ]; then
         printf '%s since %s\n' "$rw_who" "$(date -u '+%Y-%m-%d %H:%M:%S UTC')" >"$rw_dir/lock"
@@ -37,8 +46,11 @@ rw_keep() {
     exec 3<&0
     trap 'kill -KILL "$rw_child" 2>/dev/null' HUP INT TERM
     # --kill-child: when unshare goes, the kernel ends every process in the namespace, and the
-    # mounts go with the last of them.
-    unshare --mount --pid --fork --kill-child --mount-proc sh -c "$rw_inner" sh "$rw_dir" <&3 9>&- &
+    # mounts go with the last of them. --pdeathsig: unshare goes when the keeper is killed.
+    rw_leash=
+    if setpriv --pdeathsig KILL true 2>/dev/null; then rw_leash='setpriv --pdeathsig KILL'; fi
+    # shellcheck disable=SC2086
+    $rw_leash unshare --mount --pid --fork --kill-child --mount-proc sh -c "$rw_inner" sh "$rw_dir" <&3 9>&- &
     rw_child=$!
     wait "$rw_child"
     trap '' HUP INT TERM
@@ -59,14 +71,22 @@ rw_sweep() {
     done
 }
 
-# rw_serve: read requests (the length of the base64, a newline, the base64) and run each in a
-# subshell whose exit status ends the reply.
+# rw_serve: read requests (the nonce and the length of the base64, a newline, the base64) and run
+# each in a subshell whose exit status ends the reply. Anything else on the way was typed for a
+# program that did not read it.
 rw_serve() {
     rw_say ready
-    while IFS= read -r rw_size; do
+    while read -r rw_key rw_size; do
+        [ "$rw_key" = "$rw_nonce" ] || continue
         [ "$rw_size" != bye ] || exit 0
-        rw_request=$(head -c "$rw_size" | base64 -d)
+        rw_request=$(head -c "$rw_size")
+        # A request cut short on its way would be another program than was meant.
+        [ "${#rw_request}" = "$rw_size" ] || exit 1
+        rw_request=$(printf %s "$rw_request" | base64 -d)
         (eval "$rw_request")
-        rw_say end "$?"
+        rw_status=$?
+        # A program that was killed may leave the terminal as it wanted it.
+        stty raw -echo
+        rw_say end "$rw_status"
     done
 }

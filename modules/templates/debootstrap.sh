@@ -276,6 +276,8 @@ db_settle() {
     # Present, so that a host's own can be mounted over it while commands run inside.
     rm -f etc/resolv.conf
     : >etc/resolv.conf
+    # debootstrap's own; without a link the zone is UTC too.
+    case $(readlink etc/localtime || :) in /usr/share/zoneinfo/UTC) rm etc/localtime ;; esac
     # Days that were written before the epoch was known, or by tools that know of none.
     awk -F: -v OFS=: -v day="$((rw_epoch / 86400))" '$3 > day { $3 = day } { print }' etc/shadow >"$TMPDIR/shadow"
     cat "$TMPDIR/shadow" >etc/shadow

@@ -4,14 +4,14 @@
 #
 # Given: rw_root and rw_state, as everywhere; rw_given_epoch, SOURCE_DATE_EPOCH or nothing;
 # rw_packages, what to install, packages or groups; rw_ignore, what must not come with them;
-# rw_spare, what need not; rw_keyring, a keyring's name; TMPDIR, a folder of its own with
+# rw_spare, what need not; rw_repositories; rw_keyring, a keyring's name; TMPDIR, a folder of its own with
 # pacman.conf and, where another keyring than the host's is to be trusted, the folder keyring.
 set -eu
 : "${rw_root:?}" "${rw_state:?}" "${rw_given_epoch=}" "${rw_packages:?}" "${rw_ignore=}" "${rw_spare=}"
-: "${rw_keyring:?}" "${TMPDIR:?}"
+: "${rw_repositories:?}" "${rw_keyring:?}" "${TMPDIR:?}"
 # File names in packages are UTF-8; what pacman says is read below.
 export LC_ALL=C.UTF-8 TZ=UTC
-unset LANGUAGE
+unset LANGUAGE COLUMNS
 
 fail() {
     printf 'rootwright: %s\n' "$1" >&2
@@ -63,8 +63,10 @@ own_gpg --import "$from/$rw_keyring.gpg" >"$said" 2>&1 ||
     { cat "$said" && fail "the keyring $rw_keyring.gpg cannot be read"; }
 trusted=$(sed -n 's/^\([0-9A-Fa-f]\{40\}\):.*/\1/p' "$from/$rw_keyring-trusted")
 for key in $trusted; do
-    own_gpg --quick-lsign-key "$key" >"$said" 2>&1 ||
-        { cat "$said" && fail "the keyring trusts the key $key, which it does not hold"; }
+    own_gpg --list-keys "$key" >/dev/null 2>&1 ||
+        fail "the keyring trusts the key $key, which it does not hold"
+    # An expired one cannot be signed, and is worth nothing.
+    own_gpg --quick-lsign-key "$key" >"$said" 2>&1 || cat "$said"
 done
 own_gpg --import-ownertrust "$from/$rw_keyring-trusted" >"$said" 2>&1 ||
     { cat "$said" && fail "the keyring's $rw_keyring-trusted cannot be read"; }
@@ -85,28 +87,30 @@ awk -F: '$1 == "pub" && $2 == "f" && $12 !~ /D/ { n++ } END { exit !n }' "$TMPDI
 
 # What pacman says when it fails, in a sentence.
 host_of() { sed -n "s/^error: failed retrieving file '\([^']*\)' from \([^ ]*\) : .*$1.*/\1 \2/p" "$said" | tail -n 1; }
-quoted() { sed -n "s/^error: \([^ :]*\): $1 \"\(.*\)\" is.*/\1: \2/p" "$said" | head -n 1; }
 # expired WHO: whether the key of that user ID has expired.
 expired() { own_gpg --with-colons --list-keys "=$1" 2>/dev/null | grep -q '^pub:e'; }
+stale='is the keyring older than the mirror? --keyring names another'
 explain() {
-    reason=$(quoted key)
-    case $reason in ?*) fail "the package ${reason%%: *} is signed by a key that was revoked: ${reason#*: }" ;; esac
-    reason=$(quoted 'signature from')
-    case $reason in
-    ?*)
-        name=${reason%%: *} who=${reason#*: }
-        ! grep -q "^error: $name: signature from .* is invalid" "$said" ||
-            fail "the package $name is not what $who signed: the mirror's copy is damaged or tampered with"
-        ! expired "$who" || fail "the package $name is signed by a key that has expired: $who"
-        fail "the package $name is signed by a key that the keyring does not trust: $who"
-        ;;
-    esac
-    reason=$(sed -n "s/^error: database '\(.*\)' is not valid.*/\1/p" "$said" | head -n 1)
-    case $reason in ?*) fail "the signature of the database $reason is not good" ;; esac
+    # What is wrong with a signature: whose it is on, whose it is, and what pacman calls it.
+    signature=$(sed -n 's/^error: \([^ :]*\): [^"]*"\(.*\)" is \(.*\)/\1\t\2\t\3/p' "$said" | head -n 1)
+    if [ -n "$signature" ]; then
+        on=$(printf %s "$signature" | cut -f 1)
+        who=$(printf %s "$signature" | cut -f 2)
+        case " $rw_repositories " in *" $on "*) on="the database $on" ;; *) on="the package $on" ;; esac
+        case $(printf %s "$signature" | cut -f 3) in
+        disabled) fail "$on is signed by a key that was revoked: $who" ;;
+        invalid) fail "$on is not what $who signed: the mirror's copy is damaged or tampered with" ;;
+        unknown) fail "$on is signed by the key $who, which the keyring does not hold: $stale" ;;
+        esac
+        ! expired "$who" || fail "$on is signed by a key that has expired: $who"
+        fail "$on is signed by a key that the keyring does not trust: $who"
+    fi
     reason=$(sed -n 's/.*Import PGP key \([^ ,?]*\).*/\1/p' "$said" | head -n 1)
-    case $reason in ?*) fail "a package is signed by the key $reason, which the keyring does not hold: is the keyring older than the mirror? --keyring names another" ;; esac
+    case $reason in ?*) fail "a package is signed by the key $reason, which the keyring does not hold: $stale" ;; esac
     reason=$(sed -n 's/^error: \([^ ]*\): missing required signature.*/\1/p' "$said" | head -n 1)
     case $reason in ?*) fail "$reason is not signed" ;; esac
+    reason=$(sed -n 's|^error: could not open file .*/sync/\([^/]*\)\.db: .*|\1|p' "$said" | head -n 1)
+    case $reason in ?*) fail "the database $reason is damaged on the mirror" ;; esac
     reason=$(sed -n 's/^error: target not found: //p' "$said" | commas)
     case $reason in ?*) fail "the repositories have no package or group called $reason" ;; esac
     reason=$(sed -n "s/^.*unable to satisfy dependency '\(.*\)' required by \(.*\)/\2 needs \1/p" "$said" | head -n 1)

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # Whether a user or group is as it should be, and how to make it so; for modules/users.py, which
-# sets us_* to what is wanted. Runs in the root. As a guard it has neither /proc nor /dev, and looks
+# sets us_* to what is wanted, with a = in front of what may be empty. Runs in the root. As a guard it has neither /proc nor /dev, and looks
 # at the files themselves: another source of users, such as a directory service, is not the root's.
-: "${us_name:=}" "${us_uid:=}" "${us_gid:=}" "${us_group:=}" "${us_groups:=-}" "${us_home:=}"
+: "${us_name:=}" "${us_uid:=}" "${us_gid:=}" "${us_group:=}" "${us_groups:=}" "${us_home:=}"
 : "${us_shell:=}" "${us_comment:=}" "${us_system:=}"
 
 # us_field FILE NUMBER: a field of the entry of us_name, nothing where there is none.
@@ -33,7 +33,7 @@ us_is_user() {
     [ -z "$us_comment" ] || [ "=$(us_field passwd 5)" = "$us_comment" ] || return 1
     [ -z "$us_home" ] || [ "$(us_field passwd 6)" = "$us_home" ] || return 1
     [ -z "$us_shell" ] || [ "$(us_field passwd 7)" = "$us_shell" ] || return 1
-    [ "$us_groups" = - ] || [ "$(us_member_of)" = "$us_groups" ]
+    [ -z "$us_groups" ] || [ "=$(us_member_of)" = "$us_groups" ]
 }
 
 us_fail() {
@@ -53,7 +53,7 @@ us_make_no_group() { groupdel "$us_name"; }
 us_make_no_user() { userdel "$us_name"; }
 
 us_make_user() {
-    for us_one in $us_group $(echo "${us_groups#-}" | tr , ' '); do
+    for us_one in $us_group $(echo "${us_groups#=}" | tr , ' '); do
         [ -n "$(us_number "$us_one")" ] || us_fail "the root has no group $us_one, which $us_name is to be in"
     done
     if us_exists passwd; then
@@ -61,12 +61,12 @@ us_make_user() {
             us_fail "the user $us_name has the number $(us_field passwd 3), not $us_uid, and files may belong to it"
         fi
         set -- usermod
-        [ "$us_groups" = - ] || set -- "$@" --groups "$us_groups"
+        [ -z "$us_groups" ] || set -- "$@" --groups "${us_groups#=}"
     else
         set -- useradd ${us_uid:+--uid "$us_uid"} ${us_system:+--system}
         # The system's users have no home but the one they are given.
         if [ -z "$us_system" ] || [ -n "$us_home" ]; then set -- "$@" --create-home; fi
-        case $us_groups in - | '') ;; *) set -- "$@" --groups "$us_groups" ;; esac
+        [ -z "${us_groups#=}" ] || set -- "$@" --groups "${us_groups#=}"
         if [ -z "$us_group" ] && [ -n "$(us_number "$us_name")" ]; then
             # A group of its name that is already there is its own.
             set -- "$@" --gid "$us_name"

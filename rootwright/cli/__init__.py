@@ -2,52 +2,103 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import importlib.util
 import pkgutil
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import invoke.program
 from invoke.collection import Collection
-from invoke.exceptions import Exit, ParseError
+from invoke.exceptions import ParseError
 
 from rootwright import __version__
 from rootwright.cli import tasks
 from rootwright.cli.build import build_task
+from rootwright.cli.edge import edge
 from rootwright.errors import UsageError
 from rootwright.playbook import REGISTRY
 
 
 class Program(invoke.program.Program):
-    """invoke's program, whose exit code for a command line it cannot read is 2, as documented."""
+    """invoke's program, with our words and exit codes for a command line it cannot read."""
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Read invoke's own options."""
-        try:
+        with self._reading():
             super().parse_core(argv)
-        except ParseError as e:
-            raise _usage(e) from None
 
     def parse_tasks(self) -> None:
         """Read tasks and their options."""
-        try:
+        # invoke's positional arguments cannot be left out; the name of a module can.
+        words = self.core.unparsed
+        if words[:1] == ["modules"] and words[1:] and words[1][0] != "-":
+            words.insert(1, "--name")
+        with self._reading():
             super().parse_tasks()
-        except ParseError as e:
-            raise _usage(e) from None
 
     def parse_cleanup(self) -> None:
         """Answer --help and --list."""
-        try:
+        with self._reading():
             super().parse_cleanup()
-        except ParseError as e:
-            raise _usage(e) from None
+
+    def execute(self) -> None:
+        """Run the tasks."""
+        with edge():
+            super().execute()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        with edge():
+            try:
+                yield
+            except ParseError as e:
+                raise usage(e, self.argv) from None
+            except ValueError as e:  # of invoke's own options, some are numbers
+                raise UsageError(
+                    f"an option cannot take this: {e}", hint="--help shows what each takes"
+                ) from None
 
 
-def _usage(error: ParseError) -> Exit:
+def usage(error: ParseError, argv: Sequence[str]) -> UsageError:
+    """Return invoke's error in our words, with what may have been meant.
+
+    argv: the command line.
+    """
     text = str(error).removesuffix("!")
-    lines = UsageError(text, hint="--list shows the tasks, --help TASK a task's options").lines()
-    return Exit("\n".join(lines), code=2)
+    hint = "--list shows the tasks, --help TASK a task's options"
+    context = error.context if error.context and error.context.name else None
+    flags = list(context.flags) if context else []
+    unknown = re.fullmatch("No idea what '(.*)' is", text)
+    needy = re.match(r"Flag <Argument: (\w+).*> needed value", text)
+    if needy:
+        return UsageError(f"--{needy[1].replace('_', '-')} needs a value", hint=hint)
+    if not unknown:
+        return UsageError(text, hint=hint)
+    word = unknown[1]
+    before = argv[argv.index(word) - 1] if word in argv else ""
+    if before in flags and argv.count(before) > 1:
+        return UsageError(f"{before} was given twice", hint="give it once")
+    known = flags if word.startswith("-") else _task_names()
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
+    if near:
+        hint = f"did you mean {near[0]}?"
+    if word.startswith("-"):
+        owner = context.name if context else "this program"
+        return UsageError(f"{owner} has no option {word}", hint=hint)
+    return UsageError(f"there is no task {word!r}", hint=hint)
+
+
+def _task_names() -> list[str]:
+    return [*map(task_name, REGISTRY), *tasks.TASKS]
+
+
+def task_name(playbook: str) -> str:
+    """Return the name of the task that plays a playbook."""
+    return f"build-{playbook}".replace("_", "-")
 
 
 def namespace(*folders: Path) -> Collection:
@@ -65,8 +116,7 @@ def namespace(*folders: Path) -> Collection:
             _import_file(path)
     collection = Collection()
     for name, playbook in REGISTRY.items():
-        verb = f"build-{name}".replace("_", "-")
-        collection.add_task(build_task(playbook), name=verb)
+        collection.add_task(build_task(playbook), name=task_name(name))
     for name, task in tasks.TASKS.items():
         collection.add_task(task, name=name)
     return collection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ def edge() -> Iterator[None]:
             "\n".join(Interrupted("interrupted").lines()), code=Interrupted.exit_code
         ) from None
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody to tell.
-        sys.stderr.close()
+        # Whoever read our output has gone; there is nobody to tell, now or at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
         raise Exit(code=1) from None

@@ -33,7 +33,7 @@ def list_playbooks(_context: Context) -> None:
             print(f"    --{option.name.replace('_', '-')}: {option.help}")
 
 
-@task(name="modules", positional=["name"], optional=["name"], auto_shortflags=False)
+@task(name="modules", positional=[], help={"name": "the module"}, auto_shortflags=False)
 def list_modules(_context: Context, name: str = "") -> None:
     """List the modules, or print the manual of one."""
     with edge():

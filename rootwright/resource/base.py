@@ -208,6 +208,14 @@ class Resource(ABC):
     def probe(self) -> str:
         """Return sh that prints the present state as one line of words, changing nothing."""
 
+    def glance(self) -> tuple[str, str] | None:
+        """Return a path and the SHA-256 that it has, being a regular file, where all is well.
+
+        A play looks at many such paths together, with a few processes for all of them, and probes
+        those one by one that are otherwise. None: always probe.
+        """
+        return None
+
     @abstractmethod
     def compare(self, state: State) -> Change | None:
         """Return what differs from what is wanted, or None. Pure."""

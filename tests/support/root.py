@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -36,6 +37,16 @@ def need_root(why: str) -> None:
     """Skip the test unless it runs as root."""
     if os.geteuid() != 0:
         pytest.skip(f"needs root: {why}")
+
+
+def tar_digest(folder: Path, epoch: str) -> str:
+    """Return the digest of a folder as an image would have it, dates up to the epoch."""
+    tar = ["tar", "--sort=name", f"--mtime=@{epoch}", "--clamp-mtime", "--numeric-owner"]
+    tar += ["--xattrs", "--xattrs-include=*", "--acls", "--pax-option=delete=atime,delete=ctime"]
+    words = " ".join(map(shlex.quote, [*tar, "-C", str(folder), "-c", "."]))
+    script = f"set -o pipefail; {words} | sha256sum"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.split()[0]
 
 
 @dataclass(frozen=True)

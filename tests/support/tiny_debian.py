@@ -90,6 +90,8 @@ def _base_package(name: str, suite: str) -> Deb:
     match name:
         case "apt":
             fields["Depends"] = "libc6, gpgv, debian-archive-keyring"
+            # It has a library of its own; in Debian, a trigger of libc-bin does this.
+            scripts["postinst"] = "#!/bin/sh\nexec ldconfig\n"
         case "base-files":
             files |= _base_files(suite)
         case "base-passwd":

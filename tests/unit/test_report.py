@@ -38,9 +38,7 @@ from rootwright.text import cells, harmless, pad, terminal_text
 DIGEST = "sha256:" + "0f3c61d2a9b1" * 5 + "0000"
 IMAGE = ImageReport(DIGEST, DIGEST, 113_400_000, ["demo/debian:1"], 113_400_000, "changed")
 ERROR = StepError("locale-gen ended with status 1", where="locale", hint="name one that is there")
-EDIT = ChangeReport(
-    "/etc/timezone", "new content", "UTC\n", "Europe/Paris\n", "debootstrap"
-)
+EDIT = ChangeReport("/etc/timezone", "new content", "UTC\n", "Europe/Paris\n", "debootstrap")
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -1,0 +1,115 @@
+"""What tests of several rooms share: a home and a work dir of their own, servers and users."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rootwright.hosts.base import PASSWORD_VARIABLE
+from tests.support.accounts import Account, Rights, account, lacks_accounts
+from tests.support.apt_archive import AptArchive
+from tests.support.engine import Engine
+from tests.support.needs import lacks_program, lacks_root, needs
+from tests.support.program import Ended, Place
+from tests.support.sshd import Sshd, lacks_sshd
+from tests.support.tiny_debian import lacks_tiny_debian
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: waits for a time that cannot be made shorter")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home with an ``.ssh``, and nothing else that would say who we are."""
+    folder = tmp_path / "home"
+    (folder / ".ssh").mkdir(mode=0o700, parents=True)
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("SSH_AUTH_SOCK", PASSWORD_VARIABLE, "SOURCE_DATE_EPOCH"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def work_dir(tmp_path: Path) -> str:
+    """A work dir that is not there yet, for sessions that are root on this machine."""
+    needs(lacks_root())
+    return str(tmp_path / "work")
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A server that lets every user in with `Sshd.client_key`."""
+    needs(lacks_sshd(), lacks_root())
+    with Sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+def _account(rights: Rights) -> Iterator[Account]:
+    needs(lacks_accounts())
+    with account(rights, defaults="timestamp_timeout=0") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def builder() -> Iterator[Account]:
+    """A user whose sudo asks for nothing."""
+    yield from _account("passwordless")
+
+
+@pytest.fixture(scope="session")
+def careful() -> Iterator[Account]:
+    """A user whose sudo asks for a password, every time."""
+    yield from _account("password")
+
+
+@pytest.fixture(scope="session")
+def guest() -> Iterator[Account]:
+    """A user who may not use sudo."""
+    yield from _account("none")
+
+
+# --- the whole program
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AptArchive]:
+    """A small Debian; a test that breaks it mends it."""
+    needs(lacks_root(), lacks_program("gpg", "gnupg"), lacks_program("mmdebstrap", "mmdebstrap"))
+    needs(lacks_tiny_debian())
+    with AptArchive(tmp_path_factory.mktemp("archive")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that several tests use: each has a name of its own for its images."""
+    needs(Engine.lack())
+    with Engine(tmp_path_factory.mktemp("dockerd")) as started:
+        yield started
+
+
+@pytest.fixture
+def place(tmp_path: Path, archive: AptArchive, dockerd: Engine) -> Place:
+    """A place to run the program in where nothing was built yet."""
+    return Place(tmp_path, archive, dockerd.url, f"demo/{secrets.token_hex(6)}:1")
+
+
+@pytest.fixture(scope="session")
+def first_build(
+    tmp_path_factory: pytest.TempPathFactory, archive: AptArchive, dockerd: Engine
+) -> tuple[Place, Ended]:
+    """A place where an image was built, and how that went. Leave it converged."""
+    built = Place(tmp_path_factory.mktemp("built"), archive, dockerd.url, "demo/built:1")
+    ended = built.build("--json")
+    assert ended.code == 0, ended.stderr
+    return built, ended
+
+
+@pytest.fixture
+def built(first_build: tuple[Place, Ended]) -> Place:
+    """A place where an image was built. Leave it converged."""
+    return first_build[0]
