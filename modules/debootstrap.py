@@ -83,7 +83,8 @@ def binary_keyring(content: bytes, where: str) -> bytes:
     Raises UsageError naming `where` when it is neither: a private key, GnuPG's keybox, a text.
     Source: RFC 9580, sections 6 (armor) and 4.2 (packet headers).
     """
-    if b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in content:
+    # The binary form begins with a byte that no text has.
+    if content[:1] < b"\x80" and b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in content:
         try:
             content = b"".join(map(_dearmor, _ARMOR.findall(content)))
         except binascii.Error:

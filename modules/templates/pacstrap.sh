@@ -233,7 +233,7 @@ export SOURCE_DATE_EPOCH
 # the session answers; with packages, they are taken for installed already.
 set -- -C "$private/pacman.conf" -c -G -M
 pacstrap -h >"$TMPDIR/help" 2>&1 || :
-# Before 2015 a folder that is no mount point was refused without -d; since version 28 -d is.
+# Up to version 17 a folder that is no mount point was refused without -d; since 28, -d is.
 ! grep -q '^ *-d ' "$TMPDIR/help" || set -- "$@" -d
 all=$(printf '%s %s' "$targets" "$groups" | words)
 if [ -n "$groups" ]; then

@@ -216,7 +216,7 @@ mountpoint -q "$newroot" || [[ $directory ]] || die '%s is not a mountpoint!' "$
 
 @pytest.fixture
 def old_pacstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The installed pacstrap with what it had before 2015: -d, and the need for it."""
+    """The installed pacstrap with what it had up to version 17: -d, and the need for it."""
     found = shutil.which("pacstrap")
     assert found
     text = Path(found).read_text()
@@ -377,6 +377,15 @@ def test_the_next_mirror_takes_over(arch: Bench) -> None:
     played = arch.make([Pacstrap(packages=("iana-etc",), urls=urls, keyring=keys)], "two")
     assert played.error == ""
     assert "iana-etc" in installed(arch.root("two"))
+
+
+def test_a_date_that_is_given_is_the_date_of_installation(
+    arch: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert arch.make([pacstrap(arch)], "dated").error == ""
+    (desc,) = (arch.root("dated").path / "var/lib/pacman/local").glob("iana-etc-*/desc")
+    assert "%INSTALLDATE%\n1700000000\n" in desc.read_text()
 
 
 def test_a_keyring_that_trusts_nobody_is_refused(arch: Bench, tmp_path: Path) -> None:
