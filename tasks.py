@@ -7,7 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from invoke import Context, task
+from invoke.context import Context
+from invoke.tasks import task
 
 from rootwright import cli
 
@@ -17,7 +18,7 @@ PYTHON = shlex.quote(sys.executable)
 
 def _develop(context: Context) -> None:
     """Install the developer's tools into the environment we run in, once."""
-    if not all(map(importlib.util.find_spec, ("hypothesis", "mypy", "pytest", "ruff"))):
+    if not all(map(importlib.util.find_spec, ("hypothesis", "mypy", "pytest", "ruff", "xdist"))):
         pip = f"{PYTHON} -m pip --quiet --disable-pip-version-check"
         context.run(f"{pip} install --editable {shlex.quote(str(HERE))}[dev]")
 
@@ -42,12 +43,29 @@ def lint(context: Context) -> None:
 def test(context: Context, only: str = "") -> None:
     """Test everything, with the real parts; on Debian as root it installs what it needs."""
     with context.cd(HERE):
-        context.run(f"{PYTHON} -m pytest {only}", pty=sys.stdout.isatty())
+        # Most tests wait for other processes most of the time.
+        workers = "" if only else "-n 2 --dist loadfile"
+        context.run(f"{PYTHON} -m pytest {workers} {only}", pty=sys.stdout.isatty())
+
+
+@task(
+    positional=["name"],
+    optional=["name"],
+    help={"name": "a group of benchmarks; all of them unless given", "runs": "runs of each"},
+    auto_shortflags=False,
+)
+def bench(context: Context, name: str = "", runs: int = 5) -> None:
+    """Measure side by side with what people use instead; write benchmarks/results."""
+    _develop(context)
+    with context.cd(HERE):
+        context.run("sh tests/prepare.sh")
+        words = f"{PYTHON} -m benchmarks --runs {runs} {shlex.quote(name) if name else ''}"
+        context.run(words, pty=sys.stdout.isatty())
 
 
 ns = cli.namespace()
-ns.add_task(lint)
-ns.add_task(test)
+for command in (lint, test, bench):
+    ns.add_task(command)  # type: ignore[arg-type]  # invoke types its decorator as any callable
 
 if __name__ == "__main__":
     cli.main(sys.argv, ns)

@@ -150,7 +150,8 @@ class Pacstrap(Module):
             "ignore": " ".join(self.ignore),
             "spare": " ".join(self.spare),
             "repositories": " ".join(self.repositories),
-            "mirrors": " ".join(servers(self.urls)),
+            # The port of a tunnel to a mirror says nothing of the mirror.
+            "mirrors": _LOOPBACK.sub(r"\1", " ".join(servers(self.urls))),
             "architecture": self.architecture,
             "left out": " ".join(no_extract(self.profile)),
             "keyring": f"{self.keyring_name}, {keyring}",
@@ -206,6 +207,7 @@ class Pacstrap(Module):
         )
 
 
+_LOOPBACK = re.compile(r"(://(?:127\.0\.0\.1|localhost)):[0-9]+")
 _FINGERPRINT = re.compile(rb"[0-9A-Fa-f]{40}(:[0-9]+:)?|#.*|")
 
 

@@ -30,12 +30,16 @@ from rootwright.modules.prune import Prune
 from rootwright.modules.root_account import RootAccount
 from rootwright.modules.slim import Slim
 from rootwright.modules.timezone import Timezone
-from rootwright.playbook import Fact, ImageConfig, Recipe
+from rootwright.playbook import VOLATILE, Fact, ImageConfig, Recipe
 
 GIVEN_KEYRING = "/etc/apt/keyrings/archive.gpg"
 """Where an image has the keyring that was given for it."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+EXCLUDE = tuple(path for path in VOLATILE if path != "/run/*")
+"""What stays out of an image. /run/lock, all that is in /run, belongs to Debian's base system:
+/var/lock leads there."""
 
 ARCHITECTURES = {
     "x86_64": "amd64",
@@ -253,11 +257,13 @@ def recipe(host: Mapping[str, str], archive: Archive, options: Options) -> Recip
         image=ImageConfig(
             cmd=("bash",),
             env={"PATH": PATH, "LANG": o.lang},
+            exclude=EXCLUDE,
             labels={
                 "org.opencontainers.image.title": archive.name,
                 "org.opencontainers.image.description": f"{archive.name} {o.suite}"
                 + (", without documentation and translations" if o.slim else ""),
                 "org.opencontainers.image.version": o.suite,
+                "org.opencontainers.image.created": "{time}",
             },
         ),
         architecture=DOCKER_ARCHITECTURES.get(arch, arch),

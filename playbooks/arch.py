@@ -52,6 +52,8 @@ LABELS = {
     "org.opencontainers.image.description": "A base image of Arch Linux, made from its packages",
     "org.opencontainers.image.url": "https://archlinux.org",
     "org.opencontainers.image.documentation": "https://wiki.archlinux.org/title/Docker",
+    "org.opencontainers.image.version": "{date}",
+    "org.opencontainers.image.created": "{time}",
 }
 
 

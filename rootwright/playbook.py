@@ -46,7 +46,8 @@ class Fact:
 class ImageConfig:
     """What the image says of itself, besides its contents.
 
-    cmd, entrypoint: argument vectors. env, labels: names to values; labels are OCI annotations.
+    cmd, entrypoint: argument vectors. env, labels: names to values; labels are OCI annotations,
+        and may hold ``{date}`` and ``{time}``, those of what the root is made of, in UTC.
     exclude: paths in the root, with wildcards, that stay out of the image.
     """
 

@@ -179,7 +179,7 @@ rw_put() {
     trap 'rm -f "$rw_new"' EXIT
     cat >"$rw_new" || rw_fail "cannot write $1"
     chown "$rw_uid:$rw_gid" "$rw_new" && chmod "${rw_mode:-644}" "$rw_new" || exit 1
-    if [ -f "$rw_path" ] && [ ! -L "$rw_path" ] && cmp -s "$rw_new" "$rw_path" &&
+    if [ -f "$rw_path" ] && [ ! -L "$rw_path" ] && [ "$(sha256sum <"$rw_new")" = "$(sha256sum <"$rw_path")" ] &&
         [ "$(stat -c '%f %u %g' "$rw_new")" = "$(stat -c '%f %u %g' "$rw_path")" ]; then
         return 0
     fi

@@ -9,9 +9,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from rootwright import doctor
 from rootwright.errors import Interrupted, RootwrightError, UsageError
@@ -30,6 +30,9 @@ DEFAULT_WORK_DIR = "/var/lib/rootwright"
 
 PARALLEL = 10
 """Plays at the same time."""
+
+LEAVING = 15.0
+"""Seconds an interrupted play may take to clean up: more than a host and an engine that answer."""
 
 
 Prepare = Callable[[Host, Mapping[str, object]], Mapping[str, object]]
@@ -72,6 +75,7 @@ class _Play:
     modules: list[ModuleReport] = field(default_factory=list)
     image: ImageReport | None = None
     round_trips: int = 0
+    started: float = field(default_factory=time.monotonic)
     host: Host | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -81,7 +85,7 @@ class _Play:
 
     def run(self) -> HostReport:
         """Play; an error ends up in the report."""
-        started = time.monotonic()
+        self.started = time.monotonic()
         error: RootwrightError | None = None
         try:
             if not self.stopped.is_set():
@@ -91,14 +95,16 @@ class _Play:
             error = e
         if self.stopped.is_set():
             error = Interrupted("interrupted", where=self.name)
-        report = HostReport(
-            self.name,
-            self.modules,
-            self.image,
-            error,
-            time.monotonic() - started,
-            self.round_trips,
-        )
+        return self._report(error)
+
+    def leave(self) -> HostReport:
+        """Return what is known of a play that was stopped and does not end."""
+        hint = "something it waits for does not answer; what was begun there ends by itself"
+        return self._report(Interrupted("interrupted", where=self.name, hint=hint))
+
+    def _report(self, error: RootwrightError | None) -> HostReport:
+        seconds = time.monotonic() - self.started
+        report = HostReport(self.name, self.modules, self.image, error, seconds, self.round_trips)
         self.reporter.play_done(self.name, report)
         return report
 
@@ -212,6 +218,28 @@ class _Desk:
                 answer.set_exception(e)
 
 
+def _begin(plays: Sequence[_Play]) -> list[Future[HostReport]]:
+    """Play, so many at a time, in threads that do not keep the program from ending."""
+    waiting: SimpleQueue[tuple[_Play, Future[HostReport]]] = SimpleQueue()
+    futures: list[Future[HostReport]] = []
+    for play in plays:
+        futures.append(Future())
+        waiting.put((play, futures[-1]))
+
+    def work() -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                play, future = waiting.get_nowait()
+                try:
+                    future.set_result(play.run())
+                except BaseException as e:  # whoever waits for it raises it
+                    future.set_exception(e)
+
+    for _ in range(min(PARALLEL, len(plays))):
+        threading.Thread(target=work, daemon=True).start()
+    return futures
+
+
 def run(
     playbook: Playbook,
     plays: Sequence[tuple[HostSpec, Mapping[str, object]]],
@@ -221,21 +249,24 @@ def run(
     """Play a playbook on hosts, at the same time, and return what became of each.
 
     plays: the hosts, each with the playbook's options for it.
-    KeyboardInterrupt ends every play and is reported as such.
+    KeyboardInterrupt ends every play and is reported as such, at once the second time.
     """
     desk = _Desk(options.ask)
     options = replace(options, ask=desk.ask)
     started = [_Play(spec, playbook, given, options, reporter) for spec, given in plays]
     reporter.run_started(playbook.name, [play.name for play in started])
-    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(started))) as pool:
-        futures = [pool.submit(play.run) for play in started]
-        try:
-            desk.serve(futures)
-        except KeyboardInterrupt:
-            desk.closed.set()
-            for play in started:
-                play.stop()
-        hosts = [future.result() for future in futures]
+    futures = _begin(started)
+    try:
+        desk.serve(futures)
+    except KeyboardInterrupt:
+        desk.closed.set()
+        for play in started:
+            play.stop()
+        wait(futures, LEAVING)
+    hosts = [
+        future.result() if future.done() else play.leave()
+        for play, future in zip(started, futures, strict=True)
+    ]
     report = RunReport(playbook.name, dict(plays[0][1]) if len(plays) == 1 else {}, hosts)
     reporter.run_done(report)
     return report

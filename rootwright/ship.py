@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rootwright.errors import ShipError, UsageError
@@ -151,6 +152,13 @@ def _epoch(session: Session) -> int:
 def _config(recipe: Recipe, machine: str, epoch: int, diff_id: str) -> bytes:
     assert recipe.image
     image = recipe.image
+    date = datetime.fromtimestamp(epoch, UTC)
+    labels = {
+        name: value.replace("{date}", f"{date:%Y%m%d}").replace(
+            "{time}", f"{date:%Y-%m-%dT%H:%M:%SZ}"
+        )
+        for name, value in image.labels.items()
+    }
     return image_config(
         architecture=recipe.architecture or _ARCHITECTURES.get(machine, machine),
         created_epoch=epoch,
@@ -158,7 +166,7 @@ def _config(recipe: Recipe, machine: str, epoch: int, diff_id: str) -> bytes:
         cmd=image.cmd,
         entrypoint=image.entrypoint,
         env=image.env,
-        labels=image.labels,
+        labels=labels,
         workdir=image.workdir,
         user=image.user,
         history=[module.history() for module in recipe.root],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import json
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rootwright.errors import StepError
+from rootwright.errors import RootwrightError, StepError
 from rootwright.hosts import Host, ask_on_terminal, connect
 from rootwright.inventory import HostSpec
 from rootwright.run import DEFAULT_WORK_DIR
@@ -68,18 +70,38 @@ def _roots(host: Host, base: str) -> list[str]:
 
 
 def clean_dist(folder: Path) -> Iterator[Path]:
-    """Remove the image archives in a folder; yield each that is gone.
+    """Remove the image archives we made in a folder, unfinished ones too; yield each that is gone.
 
-    Only an archive that holds an image is removed, and the folder itself once it is empty.
+    The folder itself goes once it is empty.
     """
-    for path in sorted(folder.glob("*.tar")) if folder.is_dir() else ():
-        try:
-            with tarfile.open(path) as archive:
-                ours = any(member.name == "oci-layout" for member in archive)
-        except (tarfile.TarError, OSError):
-            ours = False
-        if ours and not path.is_symlink():
+    from rootwright.sinks.archive import ArchiveSink
+
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for part in folder.glob(".*.part"):
+        name = re.fullmatch(r"\.(.+\.tar)\.[0-9a-f]{8}\.part", part.name)
+        if name:
+            ArchiveSink(folder / name[1]).sweep()
+            if not part.exists():
+                yield part
+    for path in sorted(folder.glob("*.tar")):
+        if not path.is_symlink() and _is_ours(path):
             path.unlink()
             yield path
-    if folder.is_dir() and not any(folder.iterdir()):
+    if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a file is, to the byte of its documents, an archive that we write."""
+    from rootwright.sinks.archive import ArchiveSink
+    from rootwright.sinks.oci import REF_NAME
+
+    try:
+        with tarfile.open(path, "r:") as archive:
+            file = archive.extractfile("index.json")
+            index = json.loads(file.read()) if file else {}
+        tags = [entry["annotations"][REF_NAME] for entry in index["manifests"]]
+        return ArchiveSink(path).current(tags) is not None
+    except (tarfile.TarError, OSError, RootwrightError, ValueError, LookupError, TypeError):
+        return False

@@ -73,6 +73,7 @@ def preparing(
             "keyring": settings.get("keyring") or str(mirror.keyring),
             "labels": (
                 *(labels if isinstance(labels, tuple) else ()),
+                f"org.opencontainers.image.title=Sample, {STAND_IN}",
                 f"org.rootwright.stand-in={STAND_IN}",
             ),
         }

@@ -70,7 +70,7 @@ class SSHHost(Host):
             self._leave()
             raise
         self._transport: paramiko.Transport = self._connection.transport
-        _answer_promptly(self._transport.sock)
+        _acknowledge_at_once(self._transport.sock)
         self._closing = threading.Event()
         threading.Thread(target=self._keep_alive, daemon=True).start()
 
@@ -80,7 +80,7 @@ class SSHHost(Host):
         hop.connect_kwargs = {
             **hop.connect_kwargs,
             "banner_timeout": CONNECT_TIMEOUT,
-            "transport_factory": _prompt_transport,
+            "transport_factory": _quick_transport,
         }
         try:
             check_host_keys(hop, accept_new)
@@ -246,14 +246,18 @@ class ChannelTerminal(Terminal):
             self._channel.close()
 
 
-def _prompt_transport(sock: Any, **options: Any) -> paramiko.Transport:
+def _quick_transport(sock: Any, **options: Any) -> paramiko.Transport:
     """Return a transport whose small messages do not wait for larger ones. tcp(7), TCP_NODELAY."""
     if isinstance(sock, socket.socket):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return paramiko.Transport(sock, **options)
+    transport = paramiko.Transport(sock, **options)
+    # Encrypting and authenticating in one go takes half the time of paramiko's first choice.
+    security = transport.get_security_options()
+    security.ciphers = sorted(security.ciphers, key=lambda name: "-gcm@" not in name)
+    return transport
 
 
-def _answer_promptly(sock: Any) -> None:
+def _acknowledge_at_once(sock: Any) -> None:
     """Acknowledge what comes next at once. tcp(7), TCP_QUICKACK, which Linux alone has.
 
     After a login sshd sends its host keys, and then holds back the answer to our first question
