@@ -120,7 +120,7 @@ class _Play:
         facts = [*BASE_FACTS, *((fact.name, fact.script) for fact in self.playbook.facts)]
         spec = SessionSpec(
             folder=f"{options.work_dir}/{self.playbook.name}",
-            who=f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})",
+            who=whoami(),
             check=options.check,
             vocabulary=vocabulary(epoch),
             facts=[*facts, *((check.fact, check.brief or check.script) for check in doctor.CHECKS)],
@@ -270,6 +270,15 @@ def run(
     report = RunReport(playbook.name, dict(plays[0][1]) if len(plays) == 1 else {}, hosts)
     reporter.run_done(report)
     return report
+
+
+def whoami() -> str:
+    """Return who we are, to be named to others who find a root locked."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # as in a container that runs as any number
+        user = f"user {os.getuid()}"
+    return f"{user}@{socket.gethostname()} (process {os.getpid()})"
 
 
 def source_date_epoch(environment: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.support.accounts import Account, Rights, account, lacks_accounts
 from tests.support.apt_archive import AptArchive
 from tests.support.engine import Engine
 from tests.support.needs import lacks_program, lacks_root, needs
-from tests.support.program import Ended, Place
+from tests.support.program import Ended, Place, docker_client
 from tests.support.sshd import Sshd, lacks_sshd
 from tests.support.tiny_debian import lacks_tiny_debian
 
@@ -113,3 +114,24 @@ def first_build(
 def built(first_build: tuple[Place, Ended]) -> Place:
     """A place where an image was built. Leave it converged."""
     return first_build[0]
+
+
+@pytest.fixture
+def moving(built: Place, dockerd: Engine) -> Iterator[Place]:
+    """A converged root whose image is to take a name over from another one, and must not yet."""
+    client = docker_client(built.docker)
+    client.import_image_from_data(bytes(10240), repository="demo/moving", tag="1")
+    # Another date makes it an image that the engine does not have.
+    place = replace(built, tag="demo/moving:1", env={"SOURCE_DATE_EPOCH": "1600000000"})
+    before = place.images()
+    yield place
+    assert place.images() == before
+    assert place.left() == []
+    # The next run completes, and moves the name.
+    ended = place.build("--json")
+    assert (ended.code, ended.host["changed"], ended.host["image"]["state"]) == (0, 0, "changed")
+    changes = before ^ place.images()
+    assert (ended.host["image"]["id"], place.tag) in changes
+    for id in {id for id, _ in changes}:
+        client.remove_image(id)
+    client.close()

@@ -22,6 +22,9 @@ repo-add:makepkg
 bsdtar:libarchive-tools
 zstd:zstd
 fish:fish
+tcsh:tcsh
+bsd-csh:csh
+zsh:zsh
 "
 PATH=$PATH:/usr/sbin:/sbin
 missing=

@@ -13,6 +13,8 @@ db_apt=$TMPDIR/apt
 # What a package's script mounts or starts ends with the tool.
 db_apart='unshare --mount --pid --fork --kill-child --mount-proc'
 
+db_of_host='^Acquire::(http|https|ForceIPv[46]|Check-Date|Check-Valid-Until|Max-FutureTime|Max-ValidTime|Min-ValidTime)(::| )'
+
 db_have() { command -v "$1" >/dev/null 2>&1; }
 
 # db_prepare: find the tool and the keyring, and how this host reaches the network.
@@ -34,11 +36,15 @@ db_prepare() {
     chmod 644 "$db_keyring"
     mkdir -p "$db_apt/etc/parts" "$db_apt/etc/preferences.d" "$db_apt/cache/archives/partial"
     : >"$db_apt/status"
-    # Of the host's apt, only how it reaches the network: none of its sources, keys, hooks or
-    # relaxed checks.
+    # Of the host's apt, only how it reaches the network and how far it trusts the dates of Release
+    # files (an administrator who has a mirror that stands still says so there): none of its
+    # sources, keys or hooks, nor whether it checks signatures.
     if db_have apt-config; then
-        env -u APT_CONFIG apt-config dump | grep -E '^Acquire::(http|https|ForceIPv[46])(::| )' || :
+        env -u APT_CONFIG apt-config dump | grep -E "$db_of_host" || :
     fi >"$TMPDIR/network.conf"
+    if grep -qiE '^Acquire::Check-(Date|Valid-Until) "(false|no|off|0|disable|without)"' "$TMPDIR/network.conf"; then
+        echo "the host's apt does not hold Release files to their dates, and so it is not done here"
+    fi
     cat >>"$TMPDIR/network.conf" <<'EOF'
 Acquire::Retries "2";
 Acquire::http::Timeout "30";
@@ -194,10 +200,29 @@ db_failed() {
     rw_fail "$1 failed${db_why:+: $db_why}"
 }
 
+# Where the base depends on "usrmerge | usr-is-merged" (Debian 12), apt takes the first, which moves
+# everything to /usr afterwards and brings all of perl; debootstrap has it there from the start. The
+# hooks are mmdebstrap's own.
+# shellcheck disable=SC2016
+db_setup='
+    hook=/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh
+    cd "$1" && export "APT_CONFIG=$MMDEBSTRAP_APT_CONFIG"
+    apt-get update --error-on=any
+    if apt-cache show --no-all-versions init-system-helpers 2>/dev/null | grep -q "^Depends:.*usrmerge |" && [ -x "$hook" ]; then
+        env -u APT_CONFIG "$hook" "$1"
+    fi'
+# shellcheck disable=SC2016
+db_essential='
+    state=$(dpkg-query --root="$1" -W -f "\${db:Status-Status} \${Source}" usr-is-merged 2>/dev/null) || state=
+    if [ "$state" = "installed mmdebstrap-dummy-usr-is-merged" ]; then
+        /usr/share/mmdebstrap/hooks/merged-usr/essential00.sh "$1"
+    fi'
+
 db_mmdebstrap() {
     # shellcheck disable=SC2086
     db_logged db_tidy $db_apart mmdebstrap --mode=root "--variant=$db_variant" --format=directory \
         "--architectures=$db_architecture" "--aptopt=$TMPDIR/network.conf" \
+        "--setup-hook=$db_setup" "--essential-hook=$db_essential" \
         ${db_packages:+"--include=$(echo "$db_packages" | tr ' ' ',')"} \
         "$db_suite" "$rw_root" "$TMPDIR/sources.list" || db_failed mmdebstrap
 }
@@ -235,10 +260,25 @@ EOF
         awk "$awk" /tmp/own /var/lib/dpkg/status >/var/lib/dpkg/status.new
         chmod 644 /var/lib/dpkg/status.new
         mv /var/lib/dpkg/status.new /var/lib/dpkg/status
-        rm -f /var/lib/dpkg/available
+        rm -f /var/lib/dpkg/available /var/cache/apt/archives/*.deb
         apt-get update -q
         apt-get -y -q -o APT::Install-Recommends=false dist-upgrade
         [ -z "$packages" ] || apt-get -y -q -o APT::Install-Recommends=false install $packages
+        # dpkg leaves the older date on what an upgrade does not change: settings, links to folders.
+        for deb in /var/cache/apt/archives/*.deb; do
+            [ -f "$deb" ] || continue
+            dpkg-deb -x "$deb" /tmp/new
+            cd /tmp/new
+            find . -type l -o -path "./etc/*" -type f | while IFS= read -r path; do
+                if [ -L "$path" ]; then
+                    [ "$(readlink "$path")" != "$(readlink "/$path")" ] || touch -h -r "$path" "/$path"
+                elif cmp -s "$path" "/$path"; then
+                    touch -r "$path" "/$path"
+                fi
+            done
+            cd /
+            rm -rf /tmp/new
+        done
     ' "packages=$db_packages" "awk=$db_awk" || db_failed "apt in the new root"
     [ -z "$db_policy" ] || rm -f "$db_policy"
 }

@@ -177,9 +177,9 @@ def work_dir(given: object) -> str:
 
     Raises UsageError unless it is absolute and more than one level deep.
     """
-    path = str(given or "").rstrip("/")
-    if not path:
+    if not given:
         return ""
+    path = str(given).rstrip("/")
     parts = path.split("/")
     if (
         not path.startswith("/")
@@ -188,7 +188,7 @@ def work_dir(given: object) -> str:
         or len(list(filter(None, parts))) < 2
     ):
         raise UsageError(
-            f"{path!r} cannot be a work dir",
+            f"{str(given)!r} cannot be a work dir",
             where="--work-dir",
             hint="give an absolute path below a folder, such as /var/lib/rootwright",
         )

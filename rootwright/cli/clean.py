@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import re
 import tarfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from rootwright.errors import RootwrightError, StepError
 from rootwright.hosts import Host, ask_on_terminal, connect
 from rootwright.inventory import HostSpec
-from rootwright.run import DEFAULT_WORK_DIR
+from rootwright.run import DEFAULT_WORK_DIR, whoami
 from rootwright.session import Session, SessionSpec
 
 # A lock file is the sign that a folder is ours; what else lies in it must be what we put there.
@@ -42,7 +41,7 @@ def clean_host(spec: HostSpec, work_dir: str) -> Iterator[str]:
     host = connect(spec, ask=ask_on_terminal)
     try:
         for name in _roots(host, base):
-            with Session(host, SessionSpec(folder=f"{base}/{name}", who=getpass.getuser())) as s:
+            with Session(host, SessionSpec(folder=f"{base}/{name}", who=whoami())) as s:
                 reply = s.request(_REMOVE)
                 if reply.status:
                     said = [line for line in reply.output.splitlines() if "rootwright: " in line]
@@ -59,7 +58,7 @@ def clean_host(spec: HostSpec, work_dir: str) -> Iterator[str]:
 
 def _roots(host: Host, base: str) -> list[str]:
     """Return the names of our folders below the work dir; it needs a session, for sudo's sake."""
-    spec = SessionSpec(folder=f"{base}/.list", who=getpass.getuser(), check=True)
+    spec = SessionSpec(folder=f"{base}/.list", who=whoami(), check=True)
     with Session(host, spec) as session:
         reply = session.request(
             'cd "${rw_dir%/*}" || exit 0\n'

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 
 from rootwright import playbook as playbooks
 from rootwright.doctor import CHECKS, Check, tool, verdicts
 from rootwright.errors import HostError, RootwrightError, ShipError, StepError
 from rootwright.hosts import ask_on_terminal, connect
 from rootwright.inventory import HostSpec
-from rootwright.run import DEFAULT_WORK_DIR
+from rootwright.run import DEFAULT_WORK_DIR, whoami
 from rootwright.session import Session, SessionSpec
 
 
@@ -49,7 +48,7 @@ def _facts(spec: HostSpec, work_dir: str, checks: list[Check]) -> dict[str, str]
     wanted = SessionSpec(
         # Nothing is made there: only a look, with no lock that another play might miss.
         folder=f"{work_dir}/.doctor",
-        who=getpass.getuser(),
+        who=whoami(),
         check=True,
         facts=[(check.fact, check.script) for check in checks],
     )

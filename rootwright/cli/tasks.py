@@ -74,7 +74,7 @@ def _address(spec: HostSpec) -> str:
 
 @task(name="doctor", iterable=["host"], help=_HOST_HELP, auto_shortflags=False)
 def diagnose(
-    _context: Context, host: Sequence[str] = (), inventory: str = "", work_dir: str = ""
+    _context: Context, host: Sequence[str] | None = None, inventory: str = "", work_dir: str = ""
 ) -> None:
     """Say what hosts offer and lack for each playbook, and how to mend each lack."""
     with edge():
@@ -83,7 +83,7 @@ def diagnose(
         known = Inventory.load(Path(inventory) if inventory else None)
         failed = [
             error
-            for spec in known.select(host)
+            for spec in known.select(host or ())
             if (error := examine(spec, checked_work_dir(work_dir)))
         ]
         if failed:
@@ -92,7 +92,7 @@ def diagnose(
 
 @task(name="clean", iterable=["host"], help=_HOST_HELP, auto_shortflags=False)
 def clean(
-    _context: Context, host: Sequence[str] = (), inventory: str = "", work_dir: str = ""
+    _context: Context, host: Sequence[str] | None = None, inventory: str = "", work_dir: str = ""
 ) -> None:
     """Remove the roots we made on hosts and the archives we made in dist/."""
     with edge():
@@ -100,7 +100,7 @@ def clean(
 
         known = Inventory.load(Path(inventory) if inventory else None)
         errors: list[RootwrightError] = []
-        for spec in known.select(host):
+        for spec in known.select(host or ()):
             try:
                 for removed in clean_host(spec, checked_work_dir(work_dir)):
                     print(f"{spec.name}: removed {removed}")

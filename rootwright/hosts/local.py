@@ -51,7 +51,8 @@ class LocalHost(Host):
         return port
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Leave; there was no connection."""
+        self._bell.close()
 
 
 class _Bell:
@@ -65,6 +66,10 @@ class _Bell:
 
     def ring(self) -> None:
         self._far.close()
+
+    def close(self) -> None:
+        self._far.close()
+        self._near.close()
 
     def wait(self, descriptor: int, events: int, timeout: float | None = None) -> bool:
         """Tell whether events came in time (seconds). Raises EOFError once the bell has rung."""
@@ -180,7 +185,7 @@ class _BoundedChild(Bounded, _Child):
 class LocalTerminal(Terminal):
     """A shell of ours on a pseudo-terminal of this machine."""
 
-    def __init__(self, argv: Sequence[str], name: str, bell: _Bell | None = None) -> None:
+    def __init__(self, argv: Sequence[str], name: str, bell: _Bell) -> None:
         """Start the program; the bell ends waiting for it."""
         self._process = _BoundedChild(
             argv[0],
@@ -192,7 +197,7 @@ class LocalTerminal(Terminal):
             env=_environment() | {"TERM": "dumb", "LC_ALL": "C"},
             preexec_fn=_default_signals,
         )
-        self._bell = self._process.bell = bell or _Bell()
+        self._bell = self._process.bell = bell
         self._process.delayafterread = None
         os.set_blocking(self._process.child_fd, False)
         super().__init__(self._process, name)

@@ -32,7 +32,7 @@ from rootwright.resource import (
 )
 from rootwright.run import RunOptions, run
 from tests.support.books import waiting_book
-from tests.support.leftovers import await_nothing, namespaces_of
+from tests.support.leftovers import Inside, await_nothing
 from tests.support.program import Running
 from tests.support.sshd import Sshd
 
@@ -575,11 +575,11 @@ def test_a_bootstrap_that_is_stopped_half_way_is_invisible(
     while not (tmp_path / "waiting").exists():
         assert time.monotonic() < end
         time.sleep(0.02)
-    names = namespaces_of(folder)
+    inside = Inside(folder)
     assert Path(folder, "tree.part/rootfs/half").is_dir()
     running.process.send_signal(how)
     ended = running.end()
-    await_nothing(folder, names)
+    await_nothing(folder, inside)
     if how == signal.SIGKILL:
         assert ended.code == -signal.SIGKILL
     else:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,14 +29,8 @@ from rootwright.session import Session, SessionSpec
 from tests.support.accounts import Account
 from tests.support.controller import start
 from tests.support.delay_proxy import DelayProxy
-from tests.support.leftovers import (
-    NAMESPACES,
-    SECONDS,
-    await_nothing,
-    parent,
-    remains,
-    unshare_of,
-)
+from tests.support.leftovers import SECONDS, Inside, await_nothing, remains
+from tests.support.program import command_lines
 from tests.support.sshd import Sshd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -124,7 +119,7 @@ def test_a_session_is_roots_alone_with_its_own_processes_and_mounts(
 ) -> None:
     with opened(way, work_dir, facts=[("arch", "uname -m"), ("none", "false")]) as session:
         reply = session.request(
-            f"{NAMESPACES}; id -u; stty size; ls -d /proc/[0-9]* | wc -l; "
+            "id -u; stty size; ls -d /proc/[0-9]* | wc -l; "
             'grep SigIgn /proc/self/status; mount -t tmpfs none "$rw_dir"; '
             'touch "$rw_dir/hidden"; readlink /proc/self/fd/9; exit 42'
         )
@@ -139,29 +134,33 @@ def test_a_session_is_roots_alone_with_its_own_processes_and_mounts(
         assert not Path(work_dir, "book/hidden").exists()
         assert session.facts == {"arch": os.uname().machine, "none": ""}
         assert session.folder == f"{work_dir}/book"
-        (names,) = [payload for kind, payload in reply.records if kind == "namespaces"]
-        assert not set(names.split()) & {
-            str(Path(f"/proc/self/ns/{k}").readlink()) for k in ("pid", "mnt")
-        }
+        inside = Inside(f"{work_dir}/book")
+        assert len(inside.processes()) == 1
     # Closing waits for the host: there is nothing to wait for any more.
-    assert remains(f"{work_dir}/book", names) == []
+    assert remains(f"{work_dir}/book", inside) == []
     assert sorted(p.name for p in Path(work_dir, "book").iterdir()) == ["lock"]
 
 
-def test_each_request_is_one_burst_up_and_one_answer(far: Way, work_dir: str) -> None:
+def test_a_request_is_one_round_trip(far: Way, work_dir: str) -> None:
     assert far.proxy
     with opened(far, work_dir) as session:
         connections = far.proxy.counts().connections
-        for count in range(1, 6):
-            before = far.proxy.counts()
-            reply = session.request("rw_say one 1; echo out")
-            after = far.proxy.counts()
-            assert reply.records == [("one", "1")]
+
+        def deafen(kind: str, _: str) -> None:
+            # The host has begun to answer: from now on it hears nothing more of us.
+            assert far.proxy
+            if kind == "one":
+                far.proxy.stall("up")
+
+        for count in range(1, 4):
+            reply = session.request(
+                "rw_say one 1; sleep 0.2; echo out; rw_say two 2; exit 5", on_record=deafen
+            )
+            far.proxy.resume()
+            assert (reply.status, reply.output) == (5, "out")
+            assert reply.records == [("one", "1"), ("two", "2")]
             assert session.round_trips == count
-            # A few packets: the request up; its answer, and an acknowledgement or two.
-            assert 0 < after.up - before.up < 1000
-            assert after.connections == connections
-        print(f"{after.up - before.up} bytes up, {after.down - before.down} down for a request")
+        assert far.proxy.counts().connections == connections
 
 
 def test_megabytes_travel_both_ways_unharmed(way: Way, work_dir: str) -> None:
@@ -215,14 +214,14 @@ def test_an_unknown_question_names_itself_and_is_left_unanswered(
     monkeypatch.setattr(sessions, "DIALOGUE_SILENCE", 0.3)
     said = Path(work_dir).with_name("said")
     with opened(way, work_dir) as session:
-        names = session.request(NAMESPACES).records[0][1]
+        inside = Inside(f"{work_dir}/book")
         with pytest.raises(StepError, match="nobody told us") as caught:
             session.request(
                 f"printf ':: Erase everything? [Y/n] '; read -r a; echo \"$a\" >{said}; sleep 300",
                 answers=[("Name", "bob")],
             )
         assert caught.value.output == ":: Erase everything? [Y/n] "
-    await_nothing(f"{work_dir}/book", names)
+    await_nothing(f"{work_dir}/book", inside)
     assert not said.exists() or not said.read_text().strip()
 
 
@@ -311,8 +310,7 @@ def test_a_check_makes_nothing(way: Way, work_dir: str) -> None:
 
 
 # It mounts, it has half a root, and one of its processes does not heed hang-ups.
-BUSY = f"""
-{NAMESPACES}
+BUSY = """
 mkdir -p "$rw_dir/tree.part/rootfs/proc"
 mount -t tmpfs none "$rw_dir/tree.part/rootfs"
 mount --bind "$rw_dir" /mnt
@@ -323,23 +321,19 @@ sleep 301
 """
 
 
-def begin(way: Way, work_dir: str, package: Path) -> tuple[subprocess.Popen[str], str]:
-    """Start a controller; return it and its namespaces once it is in the middle of things."""
+def begin(way: Way, work_dir: str, package: Path) -> tuple[subprocess.Popen[str], Inside]:
+    """Start a controller; return it and its session once that is in the middle of things."""
     controller = start(way.spec, f"{work_dir}/book", BUSY, uid=way.uid, package=package)
     assert controller.stdout
     assert controller.stderr
-    names = ""
-    for line in controller.stdout:
-        kind, _, payload = line.strip().partition(" ")
-        names = payload if kind == "namespaces" else names
-        if kind == "up":
-            return controller, names
-    raise AssertionError(controller.stderr.read())
+    if "up" not in controller.stdout.readline():
+        raise AssertionError(controller.stderr.read())
+    return controller, Inside(f"{work_dir}/book")
 
 
-def finish(way: Way, work_dir: str, names: str) -> None:
+def finish(way: Way, work_dir: str, inside: Inside) -> None:
     """Check that nothing is left and that the next session opens."""
-    await_nothing(f"{work_dir}/book", names)
+    await_nothing(f"{work_dir}/book", inside)
     assert sorted(p.name for p in Path(work_dir, "book").iterdir()) == ["lock"]
     with opened(way, work_dir) as session:
         assert session.request("exit 7").status == 7
@@ -348,11 +342,11 @@ def finish(way: Way, work_dir: str, names: str) -> None:
 def test_nothing_is_left_when_the_controller_is_killed(
     way: Way, work_dir: str, package: Path
 ) -> None:
-    controller, names = begin(way, work_dir, package)
-    assert len(remains(f"{work_dir}/book", names)) >= 5
+    controller, inside = begin(way, work_dir, package)
+    assert len(remains(f"{work_dir}/book", inside)) >= 5
     controller.kill()
     controller.communicate()
-    finish(way, work_dir, names)
+    finish(way, work_dir, inside)
 
 
 @pytest.mark.parametrize("name", ["local", "ssh sudo"])
@@ -361,22 +355,24 @@ def test_nothing_is_left_when_the_hosts_side_is_killed(
     request: pytest.FixtureRequest, home: Path, work_dir: str, package: Path, name: str, victim: str
 ) -> None:
     with opened_way(request, name, home) as way:
-        controller, names = begin(way, work_dir, package)
-        pid = unshare_of(names)
-        os.kill(parent(pid) if victim == "keeper" else pid, signal.SIGKILL)
-        _, errors = controller.communicate(timeout=20)
-        assert "the session ended in the middle of a request" in errors
+        controller, inside = begin(way, work_dir, package)
+        os.kill(inside.keeper if victim == "keeper" else inside.unshare, signal.SIGKILL)
+        said, errors = controller.communicate(timeout=20)
+        assert "the session ended in the middle of a request" in errors, (
+            controller.returncode,
+            said,
+        )
         if victim == "keeper":
-            assert only_files_are_left(f"{work_dir}/book", names)
+            assert only_files_are_left(f"{work_dir}/book", inside)
             # Who is killed cannot sweep; who comes next does.
             with opened(way, work_dir):
                 pass
-        finish(way, work_dir, names)
+        finish(way, work_dir, inside)
 
 
-def only_files_are_left(folder: str, names: str) -> bool:
+def only_files_are_left(folder: str, inside: Inside) -> bool:
     end = time.monotonic() + SECONDS
-    while len(left := remains(folder, names)) > 2:
+    while len(left := remains(folder, inside)) > 2:
         assert time.monotonic() < end, left
         time.sleep(0.05)
     return left[0].endswith("/tree.part") and left[1].startswith("the lock still says")
@@ -385,31 +381,29 @@ def only_files_are_left(folder: str, names: str) -> bool:
 def test_nothing_is_left_when_the_connection_is_cut(far: Way, work_dir: str) -> None:
     assert far.proxy
     cut = far.proxy.cut
-    names = break_off(far, work_dir, cut, "the session ended in the middle of a request")
-    finish(far, work_dir, names)
+    inside = break_off(far, work_dir, cut, "the session ended in the middle of a request")
+    finish(far, work_dir, inside)
 
 
 def test_nothing_is_left_when_the_server_dies(far: Way, work_dir: str, sshd: Sshd) -> None:
-    names = break_off(far, work_dir, sshd.kill_sessions, "in the middle of a request")
-    finish(far, work_dir, names)
+    inside = break_off(far, work_dir, sshd.kill_sessions, "in the middle of a request")
+    finish(far, work_dir, inside)
 
 
-def break_off(way: Way, work_dir: str, how: Callable[[], object], error: str) -> str:
-    """Have something happen in the middle of a request; return the session's namespaces."""
-    names = ""
+def break_off(way: Way, work_dir: str, how: Callable[[], object], error: str) -> Inside:
+    """Have something happen in the middle of a request; return the session."""
+    found = []
 
-    def act(kind: str, payload: str) -> None:
-        nonlocal names
-        names = payload if kind == "namespaces" else names
-        if kind == "up":
-            how()
+    def act(*_: str) -> None:
+        found.append(Inside(f"{work_dir}/book"))
+        how()
 
     with opened(way, work_dir) as session:
         with pytest.raises(HostError, match=error) as caught:
             session.request(BUSY, on_record=act)
         assert caught.value.exit_code == 3
         assert caught.value.hint
-    return names
+    return found[0]
 
 
 def test_a_host_that_falls_silent_is_noticed(
@@ -419,11 +413,11 @@ def test_a_host_that_falls_silent_is_noticed(
     monkeypatch.setattr(ssh, "KEEPALIVE", 0.2)
     monkeypatch.setattr(ssh, "KEEPALIVE_PATIENCE", 1)
     assert far.proxy
-    names = break_off(far, work_dir, far.proxy.stall, "has not answered for 1 seconds")
+    inside = break_off(far, work_dir, far.proxy.stall, "has not answered for 1 seconds")
     # The host cannot know that we gave up until its own network tells it.
     far.proxy.resume()
     far.proxy.cut()
-    finish(far, work_dir, names)
+    finish(far, work_dir, inside)
 
 
 def test_a_busy_host_that_prints_nothing_is_not_taken_for_silent(
@@ -436,32 +430,30 @@ def test_a_busy_host_that_prints_nothing_is_not_taken_for_silent(
 
 
 def test_hanging_up_from_another_thread_ends_all(way: Way, work_dir: str) -> None:
+    found = []
+
+    def act(*_: str) -> None:
+        found.append(Inside(f"{work_dir}/book"))
+        threading.Thread(target=host.hang_up).start()
+
+    spec = SessionSpec(folder=f"{work_dir}/book", who="the tests")
     with on(way) as host:
-        spec = SessionSpec(folder=f"{work_dir}/book", who="the tests")
-        names = ""
-
-        def act(kind: str, payload: str) -> None:
-            nonlocal names
-            names = payload if kind == "namespaces" else names
-            if kind == "up":
-                host.hang_up()
-
         with Session(host, spec) as session, pytest.raises(HostError):
             session.request(BUSY, on_record=act)
         with pytest.raises(HostError):
             Session(host, spec)
-    finish(way, work_dir, names)
+    finish(way, work_dir, found[0])
 
 
 def test_a_user_who_cannot_signal_sudo_can_still_end_it(
     builder: Account, home: Path, work_dir: str, package: Path
 ) -> None:
     way = Way(HostSpec("localhost", become="sudo"), builder.uid)
-    controller, names = begin(way, work_dir, package)
+    controller, inside = begin(way, work_dir, package)
     controller.send_signal(signal.SIGINT)  # KeyboardInterrupt leaves through the `with` block
     controller.communicate(timeout=20)
     assert controller.returncode
-    finish(way, work_dir, names)
+    finish(way, work_dir, inside)
 
 
 def test_a_session_ends_with_its_terminal_even_under_nohup(
@@ -470,12 +462,12 @@ def test_a_session_ends_with_its_terminal_even_under_nohup(
     way = Way(HostSpec("localhost"))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
     try:
-        controller, names = begin(way, work_dir, package)
+        controller, inside = begin(way, work_dir, package)
     finally:
         signal.signal(signal.SIGHUP, before)
     controller.kill()
     controller.communicate()
-    finish(way, work_dir, names)
+    finish(way, work_dir, inside)
 
 
 # --- streams
@@ -502,9 +494,7 @@ def test_a_stream_that_is_left_ends(way: Way, work_dir: str, tmp_path: Path) -> 
         assert stream.read(10)
         stream.close()
     end = time.monotonic() + 5
-    while (
-        subprocess.run(["pgrep", "-f", f"^yes {mark}"], stdout=subprocess.DEVNULL).returncode == 0
-    ):
+    while any(words.startswith(f"yes {mark}") for words in command_lines().values()):
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -527,12 +517,15 @@ def test_the_password_does_not_reach_the_host(
     secret = secrets.token_hex(16)
     monkeypatch.setenv(PASSWORD_VARIABLE, secret)
     with opened(local, work_dir) as session:
-        reply = session.request("env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline")
-        assert secret not in reply.output
+        reply = session.request('rw_say env "$({ env; cat /proc/[0-9]*/environ; } | rw_encoded)"')
+        seen = base64.b64decode(reply.records[0][1])
+        inside = Inside(f"{work_dir}/book")
+        for pid in (inside.keeper, inside.unshare):
+            seen += Path(f"/proc/{pid}/environ").read_bytes()
     with on(local) as host:
-        data = b""
-        stream = host.stream("env; tr '\\0' '\\n' </proc/$PPID/environ")
+        stream = host.stream("env; cat /proc/$$/environ")
         while chunk := stream.read(1 << 16):
-            data += chunk
-        if str(os.getpid()).encode() not in data:
-            assert b"PATH=" in data
+            seen += chunk
+        stream.close()
+    assert seen.count(b"PATH=") >= 5
+    assert secret.encode() not in seen

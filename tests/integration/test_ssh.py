@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -345,7 +346,7 @@ def test_any_login_shell_will_do(
     server: Sshd, builder: Account, work_dir: str, shell: str, become: Become | None
 ) -> None:
     needs(lacks_program(shell, {"bsd-csh": "csh"}.get(shell, shell)))
-    path = subprocess.check_output(["which", shell], text=True).strip()
+    path = str(shutil.which(shell))
     if GREETINGS[shell]:
         greeting = builder.home / GREETINGS[shell]
         greeting.parent.mkdir(parents=True, exist_ok=True)

@@ -2,62 +2,60 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
+import weakref
 from contextlib import suppress
 from pathlib import Path
-
-NAMESPACES = 'rw_say namespaces "$(readlink /proc/self/ns/pid) $(readlink /proc/self/ns/mnt)"'
-"""Sh for a request: a record of the namespaces the session lives in."""
 
 SECONDS = 5.0
 """In which all must be gone, however the session ended."""
 
 
-def inhabitants(namespaces: str) -> list[int]:
-    """Return the processes in any of the namespaces; without one, its mounts are gone too.
+class Inside:
+    """The processes of the session that is open in a root's folder, known by their namespace.
 
-    namespaces: as the record of `NAMESPACES` has them.
+    While this lives, the namespace's number is not given to another one. Where none of them is
+    left, the session's mounts are gone too.
     """
+
+    def __init__(self, folder: str) -> None:
+        self.unshare = _unshare_of(folder)
+        namespace = Path(f"/proc/{self.unshare}/ns/pid_for_children")
+        weakref.finalize(self, os.close, os.open(namespace, os.O_RDONLY))
+        self._name = namespace.readlink()
+
+    @property
+    def keeper(self) -> int:
+        """The process that holds the lock and cleans up."""
+        stat = Path(f"/proc/{self.unshare}/stat").read_text(errors="replace")
+        return int(stat.rpartition(") ")[2].split()[1])
+
+    def processes(self) -> list[int]:
+        """Return those that live."""
+        return inhabitants(str(self._name))
+
+
+def inhabitants(namespaces: str) -> list[int]:
+    """Return the processes in any of the namespaces, such as ``pid:[4026532183]``."""
     wanted = set(namespaces.split())
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):  # it ended while we looked
-                links = {str((entry / "ns" / kind).readlink()) for kind in ("pid", "mnt")}
-                if links & wanted:
-                    found.append(int(entry.name))
+    for pid in _processes():
+        with suppress(OSError):  # it ended while we looked
+            if wanted & {str(Path(f"/proc/{pid}/ns/{kind}").readlink()) for kind in ("pid", "mnt")}:
+                found.append(pid)
     return found
 
 
-def namespaces_of(folder: str) -> str:
-    """Return the namespaces of the session that is open in a root's folder."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):  # it ended while we looked
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if words[0] == b"unshare" and folder.encode() in words:
-                    kinds = ("pid_for_children", "mnt")
-                    return " ".join(str((entry / "ns" / kind).readlink()) for kind in kinds)
-    raise AssertionError(f"no session is open in {folder}")
+def remains(folder: str, inside: Inside | str = "") -> list[str]:
+    """Return all that is left of a session in a root's folder.
 
-
-def parent(pid: int) -> int:
-    """Return a process's parent."""
-    stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    return int(stat.rpartition(") ")[2].split()[1])
-
-
-def unshare_of(namespaces: str) -> int:
-    """Return the process that made the namespaces: it has the mounts, but its own PID."""
-    pids, mounts = namespaces.split()
-    (found,) = set(inhabitants(mounts)) - set(inhabitants(pids))
-    return found
-
-
-def remains(folder: str, namespaces: str) -> list[str]:
-    """Return all that is left of a session in a root's folder."""
-    left = [f"process {pid}: {_command(pid)}" for pid in inhabitants(namespaces)]
+    inside: the session, or its namespaces where no other session runs on this machine.
+    """
+    pids = set(inhabitants(inside) if isinstance(inside, str) else inside.processes())
+    pids |= {pid for pid in _processes() if folder.encode() in _words(pid)}
+    left = [f"process {pid}: {b' '.join(_words(pid))[:60]!r}" for pid in sorted(pids)]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     left += [line for line in mounts if f" {folder}" in line]
     left += [str(path) for path in Path(folder).glob("*.part")]
@@ -70,16 +68,27 @@ def remains(folder: str, namespaces: str) -> list[str]:
     return left
 
 
-def await_nothing(folder: str, namespaces: str) -> None:
+def await_nothing(folder: str, inside: Inside | str = "") -> None:
     """Wait until nothing is left. Raises AssertionError, saying what, when time is over."""
     end = time.monotonic() + SECONDS
-    while left := remains(folder, namespaces):
+    while left := remains(folder, inside):
         assert time.monotonic() < end, left
         time.sleep(0.05)
 
 
-def _command(pid: int) -> str:
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _words(pid: int) -> list[bytes]:
     with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-        return words[:60].decode(errors="replace")
-    return "gone"
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return []
+
+
+def _unshare_of(folder: str) -> int:
+    for pid in _processes():
+        words = _words(pid)
+        if words[:1] == [b"unshare"] and folder.encode() in words:
+            return pid
+    raise AssertionError(f"no session is open in {folder}")

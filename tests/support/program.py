@@ -11,8 +11,10 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,12 +22,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.support.apt_archive import AptArchive
-from tests.support.leftovers import remains
+from tests.support.leftovers import SECONDS, remains
+from tests.support.sshd import Sshd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, str(REPOSITORY / "tasks.py"))
-SECONDS = 180.0
-"""In which a run must end, however busy the machine is."""
+PATIENCE = 180.0
+"""Seconds in which a run must end, however busy the machine is."""
+
+Family = frozenset[tuple[int, str]]
+"""Processes: their numbers, and when each began."""
 
 _OF_THE_CALLER = ("DOCKER_", "ROOTWRIGHT_", "SOURCE_DATE_EPOCH", "SSH_", "NO_COLOR", "LC_", "LANG")
 
@@ -78,6 +84,9 @@ class Running:
             start_new_session=True,
         )
         os.close(writer)
+        self._watch = threading.Timer(PATIENCE, self.process.kill)
+        self._watch.daemon = True
+        self._watch.start()
 
     def until(self, event: str, **fields: object) -> dict[str, Any]:
         """Wait for an event that has these fields, and return it."""
@@ -87,11 +96,12 @@ class Running:
                 return told
         raise AssertionError(f"it ended before {event}: {self.end()}")
 
-    def end(self) -> Ended:
-        """Wait for the end of the run."""
+    def end(self, patience: float = PATIENCE) -> Ended:
+        """Wait so many seconds for the end of the run."""
         try:
-            code = self.process.wait(SECONDS)
+            code = self.process.wait(patience)
         finally:
+            self._watch.cancel()
             self.process.kill()
             self._events.close()
         texts = {}
@@ -130,6 +140,10 @@ class Place:
         """The folder of the playbook's root, on this machine."""
         return Path(self.work_dir, "debian")
 
+    def listing(self, folder: str = ".") -> list[str]:
+        """Return the names in a folder below the playbook's root, sorted."""
+        return sorted(path.name for path in (self.root / folder).iterdir())
+
     @property
     def rootfs(self) -> Path:
         """The root."""
@@ -144,13 +158,13 @@ class Place:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=PATIENCE,
             start_new_session=True,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def build_arguments(self, *more: str) -> list[str]:
-        """Return the arguments that build from the archive into the engine, unless told otherwise."""
+        """Return the arguments of a build from the archive into the engine, unless told else."""
         usual = {
             "--suite": self.archive.suite,
             "--keyring": str(self.archive.keyring),
@@ -171,25 +185,54 @@ class Place:
         argv = [*PROGRAM, *self.build_arguments(*more)]
         return Running(argv, self.folder, self.env | env, self.home)
 
+    def over_ssh(self, server: Sshd, port: int = 0, user: str = "root") -> tuple[str, ...]:
+        """Return options that name this machine as a host, ``far``, that is reached over SSH.
+
+        port: where the server is reached; its own unless told.
+        """
+        port = port or server.port
+        inventory = self.home / f"{user}-{port}.toml"
+        inventory.write_text(
+            f'[hosts.far]\naddress = "{server.host}"\nport = {port}\n'
+            f'user = "{user}"\nkey = "{server.client_key}"\n'
+        )
+        line = f"[{server.host}]:{port} {server.host_key}\n"
+        (self.home / ".ssh/known_hosts").write_text(line)
+        return ("--inventory", str(inventory), "--host", "far")
+
     def images(self) -> set[tuple[str, str]]:
         """Return all images of the engine, each with its names, the unnamed included."""
         return images(self.docker)
 
-    def left(self) -> list[str]:
-        """Return what is left of plays that are over, when there should be nothing."""
-        mentioned = [
+    def left(self, family: Family = frozenset()) -> list[str]:
+        """Return what is left of plays that are over, when there should be nothing.
+
+        family: processes that belonged to one.
+        """
+        left = [f"process {process[0]}" for process in sorted(family & set(_processes()))]
+        left += [
             f"process {pid}: {words}"
             for pid, words in command_lines().items()
             if self.work_dir in words and pid != os.getpid()
         ]
-        return remains(str(self.root), "") + mentioned
+        return left + remains(str(self.root))
 
-    def await_nothing_left(self) -> None:
+    def await_nothing_left(self, family: Family = frozenset()) -> None:
         """Wait until nothing is left. Raises AssertionError, saying what is, after five seconds."""
-        end = time.monotonic() + 5
-        while left := self.left():
+        end = time.monotonic() + SECONDS
+        while left := self.left(family):
             assert time.monotonic() < end, left
             time.sleep(0.05)
+
+
+def refused(ended: Ended, code: int, *words: str) -> None:
+    """Check that a run ended as it should: its exit code, words, a hint, no traceback."""
+    said = ended.stderr
+    assert ended.code == code, said
+    assert "Traceback" not in said
+    assert "hint:" in said, said
+    for word in words:
+        assert re.search(word, said), (word, said)
 
 
 def command_lines() -> dict[int, str]:
@@ -203,33 +246,41 @@ def command_lines() -> dict[int, str]:
     return found
 
 
-def namespaces_below(pid: int) -> str:
-    """Return the namespaces, other than ours, of a process's descendants, for `leftovers`."""
-    parents: dict[int, list[int]] = {}
+def family(pid: int) -> Family:
+    """Return the descendants of a process, whatever namespaces they are in."""
+    parents = _processes()
+    found: set[tuple[int, str]] = set()
+    queue = [pid]
+    while queue:
+        parent = queue.pop()
+        children = {process for process, of in parents.items() if of == parent} - found
+        found |= children
+        queue += [child for child, _ in children]
+    return frozenset(found)
+
+
+def _processes() -> dict[tuple[int, str], int]:
+    """Return the parent of every process; a process is its number and when it began."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                stat = (entry / "stat").read_text(errors="replace").rpartition(") ")[2]
-                parents.setdefault(int(stat.split()[1]), []).append(int(entry.name))
-    queue, names = [pid], set()
-    while queue:
-        children = parents.get(queue.pop(), [])
-        queue += children
-        for child in children:
-            with contextlib.suppress(OSError):
-                names |= {
-                    str(Path(f"/proc/{child}/ns/{kind}").readlink()) for kind in ("pid", "mnt")
-                }
-    return " ".join(
-        names - {str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("pid", "mnt")}
-    )
+            with contextlib.suppress(OSError):  # it ended while we looked
+                fields = (entry / "stat").read_text(errors="replace").rpartition(") ")[2].split()
+                if fields[0] != "Z":
+                    found[int(entry.name), fields[19]] = int(fields[1])
+    return found
+
+
+def docker_client(url: str) -> Any:
+    """Return an engine's API, to look with our own eyes; close it."""
+    import docker
+
+    return docker.APIClient(base_url=url, version="auto")
 
 
 def images(url: str) -> set[tuple[str, str]]:
     """Return all images of an engine, each with its names, the unnamed included."""
-    import docker
-
-    with contextlib.closing(docker.APIClient(base_url=url, version="auto")) as client:
+    with contextlib.closing(docker_client(url)) as client:
         found: list[dict[str, Any]] = client.images(all=True)
     return {
         (image["Id"], name) for image in found for name in image["RepoTags"] or ["<none>:<none>"]

@@ -20,7 +20,7 @@ import pytest
 
 from rootwright.errors import StepError
 from rootwright.module import Module
-from rootwright.resource import Change, Resource, State
+from rootwright.resource import Change, Directory, File, Resource, State
 
 SHELLS = (("dash",), ("bash",), ("busybox", "sh"))
 """Every sh that the vocabulary promises to run under."""
@@ -31,12 +31,6 @@ def need_shell(shell: tuple[str, ...]) -> tuple[str, ...]:
     if not shutil.which(shell[0]):
         pytest.skip(f"{shell[0]} is not installed")
     return shell
-
-
-def need_root(why: str) -> None:
-    """Skip the test unless it runs as root."""
-    if os.geteuid() != 0:
-        pytest.skip(f"needs root: {why}")
 
 
 def tar_digest(folder: Path, epoch: str) -> str:
@@ -137,3 +131,13 @@ class Root:
                 raise StepError(f"{resource.label} did not converge: {left}", output=said)
             changes.append(change)
         return changes
+
+
+def own_file(path: str, content: str | bytes = "x\n", mode: int | None = 0o644) -> File:
+    """Return a file that belongs to whoever runs the tests."""
+    return File(path, content, mode, os.getuid(), os.getgid())
+
+
+def own_directory(path: str, mode: int = 0o755) -> Directory:
+    """Return a folder that belongs to whoever runs the tests."""
+    return Directory(path, mode, os.getuid(), os.getgid())

@@ -10,7 +10,8 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,13 +62,18 @@ class Hostile(LocalHost):
         return LocalTerminal(["/bin/sh", "-c", self.script, "sh", command], self.name, self._bell)
 
 
-def opened(script: str) -> Session:
-    return Session(Hostile(script), SessionSpec(folder="/nowhere/book", who="me"))
+BOOK = SessionSpec(folder="/nowhere/book", who="me")
+
+
+@contextmanager
+def opened(script: str) -> Iterator[Session]:
+    with closing(Hostile(script)) as host, Session(host, BOOK) as session:
+        yield session
 
 
 def refused(script: str) -> RootwrightError:
-    with pytest.raises(RootwrightError) as caught:
-        opened(script).close()
+    with pytest.raises(RootwrightError) as caught, opened(script):
+        pass
     return checked(caught.value)
 
 
@@ -126,7 +132,8 @@ def test_who_holds_the_root_is_shown_harmless() -> None:
 
 
 def test_words_nobody_knows_are_passed_over() -> None:
-    opened("say; say what ever; say fact; say ready; take").close()
+    with opened("say; say what ever; say fact; say ready; take"):
+        pass
 
 
 def test_a_question_before_the_shell_is_shown_and_not_answered(
@@ -278,10 +285,9 @@ def test_closing_does_not_wait_for_a_host_that_goes_on_talking(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(session, "CLOSING", 0.3)
-    opened_ = opened("say ready; yes")
-    started = time.monotonic()
-    opened_.close()
-    assert time.monotonic() - started < 5
+    with opened("say ready; yes"):
+        started = time.monotonic()
+    assert time.monotonic() - started < 8
 
 
 @pytest.mark.parametrize(
@@ -292,20 +298,21 @@ def test_closing_does_not_wait_for_a_host_that_goes_on_talking(
     ],
 )
 def test_hanging_up_ends_every_wait_from_another_thread(script: str, size: int) -> None:
-    opened_ = opened(script)
-    timer = threading.Timer(0.2, opened_._host.hang_up)
-    timer.start()
-    with pytest.raises(HostError):
-        opened_.request("x" * size)
-    opened_.close()
-    # Nor does anything begin any more.
-    with pytest.raises(HostError):
-        Session(opened_._host, SessionSpec(folder="/nowhere/book", who="me"))
-    assert opened_._host.stream("sleep 600").read(1) == b""
+    with closing(Hostile(script)) as host:
+        with Session(host, BOOK) as begun:
+            timer = threading.Timer(0.2, host.hang_up)
+            timer.start()
+            with pytest.raises(HostError):
+                begun.request("x" * size)
+        # Nor does anything begin any more.
+        with pytest.raises(HostError):
+            Session(host, BOOK)
+        with closing(host.stream("sleep 600")) as stream:
+            assert stream.read(1) == b""
 
 
 ANYTHING = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -1,0 +1,19 @@
+"""``python -m benchmarks [NAME …]``: what the task ``bench`` runs."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import main
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="a group; all of them unless given"
+    )
+    parser.add_argument("--runs", type=int, default=5, help="runs of each contender in each case")
+    parser.add_argument(
+        "--budget", type=float, default=300.0, help="seconds of a contender in one case"
+    )
+    given = parser.parse_args()
+    main(given.names, runs=given.runs, budget=given.budget)

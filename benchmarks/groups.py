@@ -1,0 +1,33 @@
+"""The groups of benchmarks, and running them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from benchmarks import converge, hosts, listing, ship
+from benchmarks.results import Findings, save
+from rootwright.cli.edge import edge
+from rootwright.errors import UsageError
+
+GROUPS: dict[str, Callable[[int, float], Findings]] = {
+    "converge": converge.measure,
+    "list": listing.measure,
+    "ship": ship.measure,
+    "hosts": hosts.measure,
+}
+"""Each takes how often to run, and the seconds of a contender's budget in one case."""
+
+
+def run_groups(names: Sequence[str], runs: int, budget: float) -> None:
+    """Run groups, print their tables, write their results.
+
+    Raises UsageError for an unknown group.
+    """
+    with edge():
+        for name in names:
+            if name not in GROUPS:
+                raise UsageError(f"no benchmark {name!r}", hint=f"there are {', '.join(GROUPS)}")
+        if runs < 1:
+            raise UsageError("a benchmark runs at least once", where="--runs")
+        for name in names or GROUPS:
+            print(save(GROUPS[name](runs, budget)))
