@@ -38,8 +38,9 @@ def measure(runs: int, budget: float) -> Findings:
     targets = _targets({(case.what, case.where): case for case in cases})
     notes = [
         "Whole processes, from a warm cache into an engine that has no image and whose data is in "
-        "memory, where there is room for it. Rootwright's seconds include the look at the root, the "
-        "digests on both sides, and the configuration that makes the image ID a function of content.",
+        "memory, where there is room for it. Rootwright's seconds include the look at the root, "
+        "the digests on both sides, and the configuration that makes the image ID a function of "
+        "content.",
         "Over SSH the root is on the host and the engine here: `ssh host tar | docker import`.",
         "MB/s are of the files' bytes. The peak is of the largest process on the controller.",
     ]
