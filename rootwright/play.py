@@ -22,7 +22,7 @@ from rootwright.plan import (
 )
 from rootwright.report import ChangeReport, ModuleReport, Reporter
 from rootwright.report.data import State as Outcome
-from rootwright.resource import Change, State, quote
+from rootwright.resource import Bootstrap, Change, State, quote
 from rootwright.session import Reply, Session
 
 BASE_FACTS = (
@@ -209,7 +209,7 @@ class Player:
         hint = "the output says why; nothing half-made was kept"
         if command:
             hint = "the command above shows it again, by hand, on the host"
-        elif said:
+        elif said and not isinstance(item.resource, Bootstrap):
             hint = f"look at what stands there, below {root or '/'} on the host"
         raise StepError(
             said[-1] if said else f"{item.resource.label} failed",

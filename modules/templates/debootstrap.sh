@@ -196,7 +196,13 @@ db_logged() {
 db_failed() {
     db_missing=$(sed -n 's/.*Unable to locate package \([^ ]*\).*/\1/p; s/.*Package .\([^ ]*\). has no installation candidate.*/\1/p' "$TMPDIR/log" | sort -u | tr '\n' ' ')
     [ -z "$db_missing" ] || rw_fail "the archive has no package ${db_missing% }"
-    db_why=$(sed -n 's/^E: *//p' "$TMPDIR/log" | tail -n 1)
+    # On a full disk the log itself may be cut, and apt looks for room in words of its own.
+    if grep -qE "No space left on device|You don't have enough free space" "$TMPDIR/log" ||
+        [ "$(df -Pk "$rw_root" | awk 'NR == 2 { print $4 }')" -lt 1024 ]; then
+        rw_fail "$1 failed: No space left on device"
+    fi
+    # The first error is the cause, the later ones are what came of it.
+    db_why=$(sed -n 's/^E: *//p' "$TMPDIR/log" | head -n 1)
     rw_fail "$1 failed${db_why:+: $db_why}"
 }
 

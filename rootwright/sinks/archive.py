@@ -144,7 +144,9 @@ class ArchiveSink:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 self._full(error.strerror or "the disk is full")
             raise ShipError(
-                f"{doing} the archive failed: {error.strerror or error}", where=str(self.path)
+                f"{doing} the archive failed: {error.strerror or error}",
+                where=str(self.path),
+                hint="is its folder one that you may write to? --to FILE.tar names another",
             ) from error
 
     def _held(self) -> _Held | None:
