@@ -16,11 +16,16 @@ HERE = Path(__file__).resolve().parent
 PYTHON = shlex.quote(sys.executable)
 
 
+def _run(context: Context, command: str) -> None:
+    """Run a command that is shown as it goes and reads nothing, whatever our standard input is."""
+    context.run(command, pty=sys.stdout.isatty(), in_stream=False)
+
+
 def _develop(context: Context) -> None:
     """Install the developer's tools into the environment we run in, once."""
     if not all(map(importlib.util.find_spec, ("hypothesis", "mypy", "pytest", "ruff", "xdist"))):
         pip = f"{PYTHON} -m pip --quiet --disable-pip-version-check"
-        context.run(f"{pip} install --editable {shlex.quote(str(HERE))}[dev]")
+        _run(context, f"{pip} install --editable {shlex.quote(str(HERE))}[dev]")
 
 
 @task
@@ -28,11 +33,11 @@ def lint(context: Context) -> None:
     """Check format, style, types and shell: ruff, mypy, shellcheck."""
     _develop(context)
     with context.cd(HERE):
-        context.run("sh tests/prepare.sh")
-        context.run(f"{PYTHON} -m ruff format --check .")
-        context.run(f"{PYTHON} -m ruff check .")
-        context.run(f"{PYTHON} -m mypy")
-        context.run("git ls-files -z inv .ci/run '*.sh' | xargs -0 shellcheck")
+        _run(context, "sh tests/prepare.sh")
+        _run(context, f"{PYTHON} -m ruff format --check .")
+        _run(context, f"{PYTHON} -m ruff check .")
+        _run(context, f"{PYTHON} -m mypy")
+        _run(context, "git ls-files -z inv .ci/run '*.sh' | xargs -0 shellcheck")
 
 
 @task(
@@ -45,7 +50,7 @@ def test(context: Context, only: str = "") -> None:
     with context.cd(HERE):
         # Most tests wait for other processes most of the time.
         workers = "" if only else "-n 2 --dist loadfile"
-        context.run(f"{PYTHON} -m pytest {workers} {only}", pty=sys.stdout.isatty())
+        _run(context, f"{PYTHON} -m pytest {workers} {only}")
 
 
 @task(
@@ -58,9 +63,9 @@ def bench(context: Context, name: str = "", runs: int = 5) -> None:
     """Measure side by side with what people use instead; write benchmarks/results."""
     _develop(context)
     with context.cd(HERE):
-        context.run("sh tests/prepare.sh")
+        _run(context, "sh tests/prepare.sh")
         words = f"{PYTHON} -m benchmarks --runs {runs} {shlex.quote(name) if name else ''}"
-        context.run(words, pty=sys.stdout.isatty())
+        _run(context, words)
 
 
 ns = cli.namespace()
