@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmarks import converge, hosts, listing, ship
+from benchmarks import arch, converge, debian, hosts, listing, ship
 from benchmarks.results import Findings, save
 from rootwright.cli.edge import edge
 from rootwright.errors import UsageError
@@ -14,6 +14,8 @@ GROUPS: dict[str, Callable[[int, float], Findings]] = {
     "list": listing.measure,
     "ship": ship.measure,
     "hosts": hosts.measure,
+    "debian": debian.measure,
+    "arch": arch.measure,
 }
 """Each takes how often to run, and the seconds of a contender's budget in one case."""
 

@@ -29,7 +29,7 @@ def measure(runs: int, budget: float) -> Findings:
     """Measure it. Raises UsageError or StepError."""
     require(("dockerd", "docker.io"), ("docker", "docker.io"))
     cases: list[Case] = []
-    with Lab() as lab, Engine(lab.memory(10) / "engine") as engine:
+    with Lab() as lab, Engine(lab.folder / "engine") as engine:
         for name, size in _SIZES.items():
             say(f"{name}: making the tree, not counted")
             shipping = Shipping(lab, engine, lab.folder / "tree", size)
