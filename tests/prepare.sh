@@ -20,6 +20,8 @@ pacman:pacman-package-manager
 pacstrap:arch-install-scripts
 repo-add:makepkg
 bsdtar:libarchive-tools
+/usr/share/keyrings/archlinux.gpg:archlinux-keyring
+setfacl:acl
 zstd:zstd
 fish:fish
 tcsh:tcsh
@@ -29,7 +31,8 @@ zsh:zsh
 PATH=$PATH:/usr/sbin:/sbin
 missing=
 for pair in $wanted; do
-    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+    # A command, or a file.
+    command -v "${pair%%:*}" >/dev/null 2>&1 || [ -e "${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
