@@ -120,6 +120,9 @@ class Debootstrap(Module):
     or keyring change. The mirrors are not among these: they say where the archive is fetched from,
     and the signatures hold them to the same archive.
 
+    A copy of the new root is kept beside it, as a tar with its digest. When the root is to be made
+    anew, with ``--fresh`` for one, and every Release file still says the same, it is unpacked instead.
+
     suite: such as ``trixie``, ``stable`` or ``sid``.
     mirror: the archive's URL.
     security_mirror: the URL of SUITE-security; empty leaves it out.
@@ -179,6 +182,7 @@ class Debootstrap(Module):
         check_components(self.components, where)
         check_packages(self.packages, where)
         check_architecture(self.architecture, where)
+        script = read_template("debootstrap.sh")
         settings = {
             "db_suite": self.suite,
             "db_sources": "\n".join(f"{url} {suite}" for url, suite in self.sources()),
@@ -188,11 +192,12 @@ class Debootstrap(Module):
             "db_variant": self.variant,
             "db_tool": self.tool,
             "db_host_keyring": self.host_keyring,
+            "db_recipe": hashlib.sha256(script.encode()).hexdigest(),
         }
         lines = [f"# {self.suite} for {self.architecture}, from nothing"]
         lines += [f"{name}={quote(value)}" for name, value in settings.items()]
         if self.keyring:
             encoded = base64.b64encode(binary_keyring(self.keyring, where)).decode()
             lines.append(f'printf %s {encoded} | base64 -d >"$TMPDIR/keyring.gpg"')
-        lines.append(read_template("debootstrap.sh"))
+        lines.append(script)
         yield Bootstrap("debootstrap", "\n".join(lines), stamp=self.stamp())

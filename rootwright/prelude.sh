@@ -414,6 +414,35 @@ rw_inside() {
     ' sh "$rw_root" "$rw_script" "$@"
 }
 
+# rw_remember KEY: within a bootstrap, keep the root as it is now, for rw_recall. Whoever has no room
+# for that can do without.
+rw_remember() {
+    rw_kept=${rw_state%/*}/pristine
+    rm -rf "$rw_kept" "$rw_kept.part"
+    mkdir "$rw_kept.part"
+    if rw_archive --create --file="$rw_kept.part/tar" rootfs epoch &&
+        sha256sum <"$rw_kept.part/tar" >"$rw_kept.part/sha256" && printf '%s\n' "$1" >"$rw_kept.part/key"; then
+        mv "$rw_kept.part" "$rw_kept"
+    else
+        echo "there is no room to keep a copy of the new root, so the next one takes as long"
+        rm -rf "$rw_kept.part"
+    fi
+}
+
+# rw_recall KEY: within a bootstrap, make the root that was kept under KEY; fail, with nothing made,
+# when the one that is kept is another, or is not what it was.
+rw_recall() {
+    rw_kept=${rw_state%/*}/pristine
+    [ -f "$rw_kept/key" ] && [ "$(cat "$rw_kept/key")" = "$1" ] &&
+        [ "$(sha256sum <"$rw_kept/tar")" = "$(cat "$rw_kept/sha256")" ] || return 1
+    rw_archive --extract --preserve-permissions --file="$rw_kept/tar" || rw_fail "cannot copy the root that was kept"
+}
+
+# rw_archive ARGUMENT...: tar, in the folder of the root that is being made; nothing gets lost.
+rw_archive() {
+    env -u TAR_OPTIONS -u POSIXLY_CORRECT tar --directory="$rw_state" --numeric-owner --xattrs --xattrs-include='*' --acls --one-file-system "$@"
+}
+
 # rw_bootstrap NAME SCRIPT: make the root anew. SCRIPT runs on the host and fills $rw_root; it
 # works under a temporary name beside the root, which is replaced only by a whole one. The stamp
 # NAME is $rw_wanted, in base64: standard input may be a terminal with a dialogue on it.

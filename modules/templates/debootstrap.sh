@@ -2,10 +2,11 @@
 # Fill $rw_root with Debian or a relative of it. Runs in a session's sh, after prelude.sh, with what
 # modules/debootstrap.py sets in front: db_suite, db_sources (lines of "URL SUITE", the first one
 # being the base), db_components, db_packages, db_architecture, db_variant, db_tool, db_host_keyring,
-# and the keyring in $TMPDIR/keyring.gpg where one was given.
+# db_recipe (which tells this script from other versions of it), and the keyring in
+# $TMPDIR/keyring.gpg where one was given. rw_wanted is the stamp, from rw_bootstrap.
 : "${db_suite:=}" "${db_sources:=}" "${db_components:=}" "${db_packages:=}" "${db_architecture:=}"
-: "${db_variant:=}" "${db_tool:=}" "${db_host_keyring:=}" "${rw_root:?}" "${rw_state:?}"
-: "${rw_paths:=}" "${rw_given_epoch:=}" "${TMPDIR:?}"
+: "${db_variant:=}" "${db_tool:=}" "${db_host_keyring:=}" "${db_recipe:=}" "${rw_root:?}" "${rw_state:?}"
+: "${rw_paths:=}" "${rw_given_epoch:=}" "${rw_wanted:=}" "${TMPDIR:?}"
 
 PATH=$rw_paths:$PATH
 db_keyring=$TMPDIR/keyring.gpg
@@ -147,6 +148,7 @@ db_words() { sed -n "s/^$1: *//p" "$db_apt/Release" | head -n 1 | tr ' ' '\n' | 
 db_check_sources() {
     db_epoch=0
     : >"$TMPDIR/sources.list"
+    : >"$TMPDIR/releases"
     while read -r db_url db_name; do
         db_release "$db_url" "$db_name"
         db_words Architectures | grep -qxF "$db_architecture" ||
@@ -158,6 +160,7 @@ db_check_sources() {
         db_date=$(sed -n 's/^Date: *//p' "$db_apt/Release" | head -n 1)
         db_date=$(date -u -d "$db_date" +%s) || rw_fail "the Release file of $db_name at $db_url has no date"
         [ "$db_date" -le "$db_epoch" ] || db_epoch=$db_date
+        cat "$db_apt/Release" >>"$TMPDIR/releases"
         printf 'deb [signed-by=%s] %s %s %s\n' "$db_keyring" "$db_url" "$db_name" "$db_components" >>"$TMPDIR/sources.list"
     done <<EOF
 $db_sources
@@ -340,8 +343,23 @@ db_settle() {
     cd /
 }
 
+# db_key: what decides every byte of the root: what was asked for and how, with which tool, and each
+# suite's Release file, whose signature was just checked and which names all that is in the archive.
+db_key() {
+    {
+        printf '%s\n' "$rw_wanted" "$db_recipe" "$db_tool" "$rw_epoch"
+        "$db_tool" --version
+        cat "$db_keyring" "$TMPDIR/releases"
+    } | sha256sum
+}
+
 db_prepare
 db_check_sources
-db_check_packages
-"db_$db_tool"
-db_settle
+if rw_recall "$(db_key)"; then
+    echo "the archive is what it was: this is the root made of it then"
+else
+    db_check_packages
+    "db_$db_tool"
+    db_settle
+    rw_remember "$(db_key)"
+fi

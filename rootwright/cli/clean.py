@@ -19,13 +19,13 @@ _REMOVE = """
 cd "$rw_dir"
 for name in * .[!.]*; do
     case $name in
-    lock | tree | *.part | '*' | '.[!.]*') ;;
+    lock | tree | pristine | *.part | '*' | '.[!.]*') ;;
     *) echo "rootwright: $rw_dir holds $name, which is not ours"; exit 1 ;;
     esac
 done
 mounted=$(awk -v d="$rw_dir/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo)
 [ -z "$mounted" ] || { echo "rootwright: something is mounted at $mounted"; exit 1; }
-rm -rf --one-file-system tree ./*.part lock
+rm -rf --one-file-system tree pristine ./*.part lock
 cd /
 rmdir "$rw_dir"
 """

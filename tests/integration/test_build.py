@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -80,7 +81,7 @@ def test_the_first_build_reports_what_it_did(first_build: tuple[Place, Ended]) -
     assert "\x1b" not in ended.stderr
     assert re.search(r"^changed +image .* sent\n", ended.stderr, re.MULTILINE)
     assert place.left() == []
-    assert place.listing() == ["lock", "tree"]
+    assert place.listing() == ["lock", "pristine", "tree"]
 
 
 def test_the_image_is_as_the_playbook_says(first_build: tuple[Place, Ended]) -> None:
@@ -226,6 +227,7 @@ def test_a_check_shows_exactly_what_was_edited_and_a_run_repairs_it(
 def test_a_root_made_anew_gives_the_same_id(first_build: tuple[Place, Ended], tool: str) -> None:
     needs(lacks_program(tool, tool))
     place, first = first_build
+    shutil.rmtree(place.root / "pristine")  # made, not copied
     odd = ["sh", "-c", 'umask 077; exec "$@"', "sh", *PROGRAM]
     env = {"TZ": "Asia/Tokyo", "LANG": "C", "LC_ALL": "C", "TAR_OPTIONS": "--owner=7"}
     elsewhere = place.folder / f"home-{tool}"
