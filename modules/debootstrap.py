@@ -121,7 +121,8 @@ class Debootstrap(Module):
     and the signatures hold them to the same archive.
 
     A copy of the new root is kept beside it, as a tar with its digest. When the root is to be made
-    anew, with ``--fresh`` for one, and every Release file still says the same, it is unpacked instead.
+    anew, with ``--fresh`` for one, and every Release file still says the same, it is unpacked
+    instead.
 
     suite: such as ``trixie``, ``stable`` or ``sid``.
     mirror: the archive's URL.
