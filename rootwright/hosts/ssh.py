@@ -36,6 +36,14 @@ KEEPALIVE = 15
 KEEPALIVE_PATIENCE = 25
 """Seconds an answer may take; with the interval, a dead host is noticed within 40."""
 
+HOST_PATIENCE = 90
+"""Seconds after which a host that hears nothing from us ends our connection, and so the session."""
+
+# What the host does about it. It is the connection's own process, sshd's, whose end hangs up the
+# session's terminal; the network may take hours to tell it that we are gone.
+_LEASH = """exec sh -c 'while beat=$(timeout %d head -n 1) && [ -n "$beat" ]; do :; done
+case $(cat /proc/$PPID/comm) in sshd* | dropbear*) kill $PPID ;; esac'"""
+
 # Every failure is raised to us as well; unhandled, the log would print on people's terminals.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
@@ -99,15 +107,25 @@ class SSHHost(Host):
         """Ask the host every now and then whether it is there; hang up when it does not say so.
 
         paramiko's own keepalive sends questions but does not wait for answers, and TCP's notices
-        only what is lost below it.
+        only what is lost below it. The host is told that we are there, too: from the first question
+        on, so that a short play need not pay for it.
         """
+        leash: paramiko.Channel | None = None
         while not self._closing.wait(KEEPALIVE) and self._transport.is_active():
+            with contextlib.suppress(Exception):  # a server may allow us no further channel
+                leash = leash or self._put_on_leash()
+                leash.sendall(b"beat\n")
             patience = threading.Timer(KEEPALIVE_PATIENCE, self._give_up)
             patience.daemon = True
             patience.start()
             with contextlib.suppress(Exception):
                 self._transport.global_request("keepalive@openssh.com", wait=True)
             patience.cancel()
+
+    def _put_on_leash(self) -> paramiko.Channel:
+        channel = self._transport.open_session(timeout=KEEPALIVE_PATIENCE)
+        channel.exec_command(_LEASH % HOST_PATIENCE)
+        return channel
 
     def _give_up(self) -> None:
         self.lost = f"the host has not answered for {KEEPALIVE_PATIENCE} seconds"

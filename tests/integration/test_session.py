@@ -412,11 +412,18 @@ def test_a_host_that_falls_silent_is_noticed(
     assert ssh.KEEPALIVE + ssh.KEEPALIVE_PATIENCE <= 45
     monkeypatch.setattr(ssh, "KEEPALIVE", 0.2)
     monkeypatch.setattr(ssh, "KEEPALIVE_PATIENCE", 1)
+    monkeypatch.setattr(ssh, "HOST_PATIENCE", 2)
     assert far.proxy
-    inside = break_off(far, work_dir, far.proxy.stall, "has not answered for 1 seconds")
-    # The host cannot know that we gave up until its own network tells it.
-    far.proxy.resume()
-    far.proxy.cut()
+    proxy = far.proxy
+
+    def fall_silent() -> None:
+        time.sleep(1)  # until the host has heard that it is to listen
+        proxy.stall()
+
+    inside = break_off(far, work_dir, fall_silent, "has not answered for 1 seconds")
+    # Nothing tells the host that we gave up but our silence.
+    await_nothing(f"{work_dir}/book", inside)
+    proxy.resume()
     finish(far, work_dir, inside)
 
 
