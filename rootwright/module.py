@@ -95,6 +95,6 @@ def _plain(value: object) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{k}:{_plain(v)}" for k, v in sorted(value.items()))
     if isinstance(value, (tuple, list)):
-        return ",".join(_plain(item) for item in value)
+        return ",".join(_plain(item) for item in value) or "none"
     text = str(value)
     return text if len(text) <= 60 and "\n" not in text else f"({len(text)} characters)"

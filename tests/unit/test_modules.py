@@ -100,6 +100,10 @@ def test_a_history_is_one_short_line(module: Module) -> None:
     assert "mirror" not in line
 
 
+def test_a_history_says_that_there_are_none() -> None:
+    assert Locale(generate=()).history() == "locale generate=none"
+
+
 WRONG: dict[str, tuple[Callable[[], Module], str]] = {
     "absent root": (lambda: Absent(patterns=("/",)), "the root's own folder"),
     "file outside": (lambda: File(path="/../etc/x", content=""), "not a path inside a root"),
