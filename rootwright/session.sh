@@ -76,7 +76,10 @@ rw_sweep() {
 # program that did not read it.
 rw_serve() {
     rw_say ready
-    while read -r rw_key rw_size; do
+    # On a terminal bash would read on, into the request itself, unless told how much is enough.
+    rw_most=${BASH_VERSION:+-n 99}
+    # shellcheck disable=SC2086,SC2229
+    while read -r $rw_most rw_key rw_size; do
         [ "$rw_key" = "$rw_nonce" ] || continue
         [ "$rw_size" != bye ] || exit 0
         rw_request=$(head -c "$rw_size")

@@ -31,6 +31,7 @@ from tests.support.controller import start
 from tests.support.delay_proxy import DelayProxy
 from tests.support.leftovers import SECONDS, Inside, await_nothing, remains
 from tests.support.program import command_lines
+from tests.support.root import SHELLS, need_shell
 from tests.support.sshd import Sshd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -174,6 +175,27 @@ def test_megabytes_travel_both_ways_unharmed(way: Way, work_dir: str) -> None:
         assert reply.output == f"{hashlib.sha256(noise).hexdigest()}  -"
         assert reply.records == [("size", str(len(text))), ("back", text)]
         assert session.request("echo still here").output == "still here"
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_any_sh_of_the_host_will_do(
+    shell: tuple[str, ...],
+    local: Way,
+    work_dir: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "sh").symlink_to(shutil.which(need_shell(shell)[0]) or "")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    large = "x" * 100_000
+    with opened(local, work_dir) as session:
+        for _ in range(2):
+            reply = session.request(f"rw_large={large}\nrw_say size ${{#rw_large}}")
+            assert reply.records == [("size", "100000")]
+            # A line that nobody reads then stands before the next request.
+            ask = "printf 'sure? '; read -r rw_answer; rw_say heard $rw_answer"
+            reply = session.request(ask, answers=[("sure", "yes\nvery")])
+            assert reply.records == [("heard", "yes")]
 
 
 def test_binary_output_is_shown_harmless_and_frames_survive_it(way: Way, work_dir: str) -> None:
