@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from rootwright.hosts.base import PASSWORD_VARIABLE
+from rootwright.sample_mirror import SampleMirror, build
 from tests.support.accounts import Account, Rights, account, lacks_accounts
 from tests.support.apt_archive import AptArchive
+from tests.support.arch import CACHE, lacks_arch_tools
 from tests.support.engine import Engine
 from tests.support.needs import lacks_program, lacks_root, needs
 from tests.support.program import Ended, Place, docker_client
@@ -83,6 +86,20 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AptArchive]:
     needs(lacks_tiny_debian())
     with AptArchive(tmp_path_factory.mktemp("archive")) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """XDG_CACHE_HOME, where all workers have their sample mirrors. Leave them as they are."""
+    mine = tmp_path_factory.getbasetemp()
+    return (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "samples"
+
+
+@pytest.fixture(scope="session")
+def sample(samples: Path) -> SampleMirror:
+    """The sample mirror, as `--mirror sample` has it."""
+    needs(lacks_arch_tools())
+    return build(samples / CACHE)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,16 +50,7 @@ def test_an_image_of_ubuntu(tmp_path: Path, ubuntu_archive: AptArchive, dockerd:
     again = place.run(*arguments)
     assert again.code == 0, again.stderr
     assert (again.host["changed"], again.host["image"]["state"]) == (0, "ok")
-    client = shutil.which("docker")
-    assert client
-    said = subprocess.run(
-        [client, "run", "--rm", "--network", "none", place.tag, "cat", "/etc/lsb-release"],
-        env=place.env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert said.stdout == RELEASE
+    assert place.contained("cat", "/etc/lsb-release") == RELEASE
     sources = Path(place.work_dir, "ubuntu/tree/rootfs/etc/apt/sources.list.d/ubuntu.sources")
     assert "Suites: noble noble-updates\nComponents: main universe\n" in sources.read_text()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,12 +19,48 @@ from rootwright.report import HostReport, Reporters
 from rootwright.run import RunOptions, run
 from rootwright.sample_mirror import SampleMirror, Server, serve
 from rootwright.ship import layer_spec
+from tests.support.program import Workplace
 from tests.support.root import Root
+
+CACHE = "rootwright/sample-mirror"
+"""Where `--mirror sample` keeps its mirror, below XDG_CACHE_HOME."""
 
 TOOLS = ("apt-get", "bsdtar", "gpg", "pacman", "pacstrap", "repo-add", "unshare", "zstd")
 """What the sample mirror is made with, and what installs from it."""
 
 FACTS = {"os": "debian", "arch": "x86_64"}
+
+
+def lacks_arch_tools() -> str:
+    """Return why nothing can be built from the sample mirror here, empty where it can."""
+    if os.geteuid() != 0:
+        return "pacman installs into a root as root alone"
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    return f"missing: {', '.join(missing)}" if missing else ""
+
+
+@dataclass
+class ArchPlace(Workplace):
+    """A place where the program builds Arch, from the sample mirror unless told else.
+
+    cache: where that mirror is kept, as XDG_CACHE_HOME has it.
+    """
+
+    playbook = "arch"
+
+    folder: Path
+    cache: Path
+    docker: str
+    tag: str = "demo/arch:1"
+    work_dir: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.env["XDG_CACHE_HOME"] = str(self.cache)
+
+    def source(self) -> dict[str, str]:
+        return {"--mirror": "sample"}
 
 
 NO_INVENTORY = Path("/nonexistent/hosts.toml")
@@ -117,6 +155,12 @@ def bench(folder: Path, mirror: SampleMirror) -> Iterator[Bench]:
     """Serve a mirror while roots are made from it."""
     with serve(mirror.served) as server:
         yield Bench(folder, mirror, server)
+
+
+def installed(root: Root) -> list[str]:
+    """Return the names of the packages in a root, sorted."""
+    local = root.path / "var/lib/pacman/local"
+    return sorted(p.name.rsplit("-", 2)[0] for p in local.iterdir() if p.is_dir())
 
 
 def inside(root: Root, script: str) -> str:

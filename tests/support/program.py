@@ -12,14 +12,16 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from tests.support.apt_archive import AptArchive
 from tests.support.leftovers import SECONDS, remains
@@ -112,20 +114,19 @@ class Running:
         return Ended(code, texts["stdout"], texts["stderr"])
 
 
-@dataclass
-class Place:
-    """A place to run the program in: a current folder, a home, a work dir, an engine, a mirror.
+class Workplace(ABC):
+    """A place to run the program in: a current folder, a home, a work dir, an engine.
 
     folder: the current folder; ``home`` and ``work`` are made beside what the program makes there.
-    archive: the mirror. docker: what DOCKER_HOST says. tag: the image's name.
+    docker: what DOCKER_HOST says. tag: the image's name. playbook: what is built there.
     """
 
+    playbook: ClassVar[str]
     folder: Path
-    archive: AptArchive
     docker: str
-    tag: str = "demo/debian:1"
-    work_dir: str = ""
-    env: dict[str, str] = field(default_factory=dict)
+    tag: str
+    work_dir: str
+    env: dict[str, str]
 
     def __post_init__(self) -> None:
         self.work_dir = self.work_dir or f"{self.folder}/work"
@@ -135,10 +136,14 @@ class Place:
         own = {"HOME": str(self.home), "DOCKER_HOST": self.docker, "LANG": "C.UTF-8"}
         self.env = kept | own | self.env
 
+    @abstractmethod
+    def source(self) -> dict[str, str]:
+        """Return the options that say where packages come from."""
+
     @property
     def root(self) -> Path:
         """The folder of the playbook's root, on this machine."""
-        return Path(self.work_dir, "debian")
+        return Path(self.work_dir, self.playbook)
 
     def listing(self, folder: str = ".") -> list[str]:
         """Return the names in a folder below the playbook's root, sorted."""
@@ -164,17 +169,10 @@ class Place:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def build_arguments(self, *more: str) -> list[str]:
-        """Return the arguments of a build from the archive into the engine, unless told else."""
-        usual = {
-            "--suite": self.archive.suite,
-            "--keyring": str(self.archive.keyring),
-            "--mirror": self.archive.mirror,
-            "--security-mirror": self.archive.security_mirror,
-            "--work-dir": self.work_dir,
-            "--tag": self.tag,
-        }
+        """Return the arguments of a build from the source into the engine, unless told else."""
+        usual = {**self.source(), "--work-dir": self.work_dir, "--tag": self.tag}
         words = [word for pair in usual.items() if pair[0] not in more for word in pair]
-        return ["build-debian", *words, *more]
+        return [f"build-{self.playbook}", *words, *more]
 
     def build(self, *more: str, **env: str) -> Ended:
         """Build; env: further environment variables."""
@@ -200,6 +198,23 @@ class Place:
         (self.home / ".ssh/known_hosts").write_text(line)
         return ("--inventory", str(inventory), "--host", "far")
 
+    def contained(self, *command: str, network: str = "none") -> str:
+        """Run a command in a container of the image, on a terminal; return what it printed.
+
+        Raises AssertionError unless it succeeds.
+        """
+        client = shutil.which("docker")
+        assert client
+        done = subprocess.run(
+            [client, "run", "--rm", "--tty", "--network", network, self.tag, *command],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.replace("\r\n", "\n")
+
     def images(self) -> set[tuple[str, str]]:
         """Return all images of the engine, each with its names, the unnamed included."""
         return images(self.docker)
@@ -223,6 +238,31 @@ class Place:
         while left := self.left(family):
             assert time.monotonic() < end, left
             time.sleep(0.05)
+
+
+@dataclass
+class Place(Workplace):
+    """A place where Debian is built.
+
+    archive: the mirror.
+    """
+
+    playbook = "debian"
+
+    folder: Path
+    archive: AptArchive
+    docker: str
+    tag: str = "demo/debian:1"
+    work_dir: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+
+    def source(self) -> dict[str, str]:
+        return {
+            "--suite": self.archive.suite,
+            "--keyring": str(self.archive.keyring),
+            "--mirror": self.archive.mirror,
+            "--security-mirror": self.archive.security_mirror,
+        }
 
 
 def refused(ended: Ended, code: int, *words: str) -> None:

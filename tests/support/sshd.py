@@ -87,19 +87,23 @@ class Sshd:
 
     folder: made if missing; holds configuration, keys and log.
     options: lines of sshd_config that go before, and therefore win over, its own.
+    program: what to start instead of this machine's sshd, given sshd's arguments.
     port: where it listens.
     client_key: the path of a private key that every user may log in with.
     host_key: its public host key, ``ssh-ed25519 AAAA…``.
     log: sshd's own log.
     """
 
-    def __init__(self, folder: Path, *, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, options: Sequence[str] = (), program: Sequence[str] = ()
+    ) -> None:
         self.folder = folder = folder.absolute()
         self.host = LOOPBACK
         self.port = 0
         self.log = folder / "log"
         self.client_key = folder / "client_key"
         self._options = "\n".join(options)
+        self._program = list(program)
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -210,8 +214,8 @@ class Sshd:
         atexit.unregister(self.stop)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        sshd = shutil.which("sshd", path=_PATH)
-        if not sshd:
+        program = self._program or [shutil.which("sshd", path=_PATH) or ""]
+        if not program[0]:
             raise RuntimeError(lacks_sshd())
         for _ in range(20):  # another process may take the free port first
             with socket.socket() as probe:
@@ -227,7 +231,7 @@ class Sshd:
             (self.folder / "sshd_config").write_text(config)
             starts = self._starts()
             self._process = subprocess.Popen(
-                [sshd, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.log)],
+                [*program, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.log)],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # a Ctrl-C at the tests is not for it
             )
