@@ -210,6 +210,52 @@ def test_a_stall_holds_everything_back_until_it_ends() -> None:
         assert len(everything(client)) == 2000
 
 
+def test_a_stall_may_end_by_itself() -> None:
+    with listening(echo) as port, DelayProxy(port) as proxy:
+        proxy.stall_after(1000, "down", 0.1, "cut")
+        with connect(proxy) as client:
+            client.sendall(bytes(3000))
+            received = client.recv(4096)
+            with pytest.raises(ConnectionResetError):
+                while data := client.recv(4096):
+                    received += data
+            assert len(received) == 1000
+        proxy.stall_after(1000, "down", 0.1, "resume")
+        with connect(proxy) as client:
+            client.sendall(bytes(3000))
+            client.shutdown(socket.SHUT_WR)
+            assert len(everything(client)) == 3000
+
+
+def test_a_link_becomes_narrow_at_a_byte() -> None:
+    with (
+        listening(lambda peer: peer.sendall(bytes(1 << 20))) as port,
+        DelayProxy(port, window=1 << 16) as proxy,
+        connect(proxy) as client,
+    ):
+        proxy.throttle_after(500_000, 1, "down")
+        received = 0
+        client.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while received < 1 << 20:
+                received += len(client.recv(1 << 16))
+        assert 500_000 <= received <= 500_000 + (2 << 16)
+
+
+def test_a_unix_socket_is_reached_too(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener, DelayProxy(path) as proxy:
+        with pytest.raises(ConnectionResetError), connect(proxy) as client:
+            client.recv(1)  # nobody listens yet
+        listener.bind(str(path))
+        listener.listen()
+        with connect(proxy) as client:
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(b"down")
+            assert everything(client) == b"down"
+
+
 def test_a_narrow_link_takes_its_time_and_little_memory() -> None:
     with (
         listening(lambda peer: peer.sendall(bytes(1 << 26))) as port,

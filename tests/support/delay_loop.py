@@ -8,6 +8,7 @@ ends when its input does.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import select
@@ -37,7 +38,12 @@ class _Way:
     passed: int = 0
     free_at: float = 0.0  # when the throttled link will have carried what was read
     stall_at: int | None = None
+    stall_seconds: float | None = None  # None: until it is resumed
+    stall_then: str = "resume"  # or "cut"
+    stall_until: float | None = None
     cut_at: int | None = None
+    slow_at: int | None = None
+    slow_rate: float = 0.0
 
     @property
     def stalled(self) -> bool:
@@ -46,10 +52,26 @@ class _Way:
     @property
     def room(self) -> int:
         """How many bytes may pass before a fault is due."""
-        return (
-            min([at for at in (self.stall_at, self.cut_at) if at is not None], default=1 << 62)
-            - self.passed
-        )
+        due = [at for at in (self.stall_at, self.cut_at, self.slow_at) if at is not None]
+        return min(due, default=1 << 62) - self.passed
+
+    def carry(self, size: int, now: float) -> None:
+        """Count bytes that have passed, and begin the faults that are due; a cut is the caller's."""
+        self.passed += size
+        if self.stalled and self.stall_until is None and self.stall_seconds is not None:
+            self.stall_until = now + self.stall_seconds
+        if self.slow_at is not None and self.passed >= self.slow_at:
+            self.rate, self.slow_at, self.free_at = self.slow_rate, None, 0.0
+
+    def stall(self, size: int, seconds: float | None, then: str) -> None:
+        """Stall after so many more bytes, for so long."""
+        self.stall_at, self.stall_until = self.passed + size, None
+        self.stall_seconds, self.stall_then = seconds, then
+        self.carry(0, time.monotonic())
+
+    def resume(self) -> None:
+        """End a stall, and forget what was still to come."""
+        self.stall_at = self.stall_until = self.cut_at = self.slow_at = None
 
 
 @dataclass(eq=False)
@@ -70,12 +92,15 @@ class _Pipe:
 class _Connection:
     """A client, the server, and the two pipes between."""
 
-    def __init__(self, client: socket.socket, up: _Way, down: _Way, connect_at: float) -> None:
-        self.client, self.server = client, socket.socket()
+    def __init__(
+        self, client: socket.socket, server: socket.socket, up: _Way, down: _Way, connect_at: float
+    ) -> None:
+        self.client, self.server = client, server
         self.ends = (self.client, self.server)
         for end in self.ends:
             end.setblocking(False)
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if end.family == socket.AF_INET:
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.pipes = (_Pipe(up, client, self.server), _Pipe(down, self.server, client))
         self.connect_at: float | None = connect_at
         self.connected = False
@@ -87,7 +112,9 @@ class _Connection:
 class _Proxy:
     """The loop: one thread, one epoll."""
 
-    def __init__(self, target: tuple[str, int], delay: float, rate: float, window: int) -> None:
+    def __init__(
+        self, target: tuple[str, int] | str, delay: float, rate: float, window: int
+    ) -> None:
         self.target, self.delay, self.window = target, delay, window
         self.ways = {"up": _Way(rate), "down": _Way(rate)}
         self.connections: list[_Connection] = []
@@ -110,6 +137,7 @@ class _Proxy:
                 self.accept()  # first: a cut is for every connection made before it
             if sys.stdin.fileno() in ready and not self.obey():
                 return
+            self.end_stalls()
             for connection in list(self.connections):
                 self.turn(connection, ready)
 
@@ -134,10 +162,15 @@ class _Proxy:
                     way.cut_at = way.passed + command["size"]
             case "stall_after":
                 for way in ways:
-                    way.stall_at = way.passed + command["size"]
+                    way.stall(
+                        command["size"], command.get("seconds"), command.get("then", "resume")
+                    )
+            case "throttle_after":
+                for way in ways:
+                    way.slow_at, way.slow_rate = way.passed + command["size"], command["rate"]
             case "resume":
                 for way in ways:
-                    way.stall_at = way.cut_at = None
+                    way.resume()
             case "throttle":
                 for way in ways:
                     way.rate, way.free_at = command["rate"], 0.0
@@ -148,6 +181,16 @@ class _Proxy:
                 raise ValueError(f"no such command: {unknown}")
         return {}
 
+    def end_stalls(self) -> None:
+        """End the stalls whose time is over."""
+        for way in self.ways.values():
+            if way.stall_until is not None and way.stall_until <= time.monotonic():
+                then = way.stall_then
+                way.resume()
+                if then == "cut":
+                    for connection in list(self.connections):
+                        self.close(connection, reset=True)
+
     def accept(self) -> None:
         with suppress(BlockingIOError):
             while True:
@@ -156,7 +199,9 @@ class _Proxy:
                 # The client hears its SYN answered at once here. On a real network that takes a
                 # round trip, and the server knows of the connection half a round trip later.
                 at = time.monotonic() + 3 * self.delay
-                new = _Connection(client, self.ways["up"], self.ways["down"], at)
+                family = socket.AF_UNIX if isinstance(self.target, str) else socket.AF_INET
+                server = socket.socket(family)
+                new = _Connection(client, server, self.ways["up"], self.ways["down"], at)
                 self.connections.append(new)
 
     def turn(self, connection: _Connection, ready: dict[int, int]) -> None:
@@ -168,7 +213,8 @@ class _Proxy:
         now = time.monotonic()
         if connection.connect_at is not None and connection.connect_at <= now:
             connection.connect_at = None
-            connection.server.connect_ex(self.target)
+            if connection.server.connect_ex(self.target) not in (0, errno.EINPROGRESS):
+                return self.close(connection, reset=True)
         if connection.connect_at is None and not connection.connected:
             if connection.server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 return self.close(connection, reset=True)
@@ -195,7 +241,9 @@ class _Proxy:
 
     def read(self, pipe: _Pipe, now: float) -> None:
         way = pipe.way
-        size = min(_CHUNK, max(1, int(way.rate / 50))) if way.rate else _CHUNK
+        size = min(_CHUNK, self.window - pipe.held)
+        if way.rate:
+            size = min(size, max(1, int(way.rate / 50)))
         try:
             data = pipe.source.recv(size)
         except BlockingIOError:
@@ -229,7 +277,7 @@ class _Proxy:
             if sent < len(data):
                 pipe.queue.appendleft((due, data[sent:]))
             pipe.held -= sent
-            way.passed += sent
+            way.carry(sent, now)
             if way.cut_at is not None and way.passed >= way.cut_at:
                 self.cut(connection, pipe)
                 return False
@@ -297,6 +345,7 @@ class _Proxy:
         return max(0.0, min(times) - now) if times else None
 
     def times(self, now: float) -> Iterator[float]:
+        yield from (way.stall_until for way in self.ways.values() if way.stall_until is not None)
         for connection in self.connections:
             if connection.connect_at is not None:
                 yield connection.connect_at
@@ -311,13 +360,14 @@ class _Proxy:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="a TCP proxy that makes a network of loopback")
-    parser.add_argument("--target", required=True, metavar="HOST:PORT")
+    parser.add_argument("--target", required=True, metavar="HOST:PORT or unix:PATH")
     parser.add_argument("--rtt-ms", type=float, default=0.0)
     parser.add_argument("--rate", type=float, default=0.0, help="bytes a second; 0: no limit")
     parser.add_argument("--window", type=int, default=WINDOW, help="bytes held each way")
     given = parser.parse_args()
-    host, _, port = given.target.rpartition(":")
-    _Proxy((host, int(port)), given.rtt_ms / 2000, given.rate, given.window).run()
+    first, _, last = given.target.rpartition(":")
+    target = last if first == "unix" else (first, int(last))
+    _Proxy(target, given.rtt_ms / 2000, given.rate, given.window).run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ the code that is being measured.
         proxy.stall()
 
 By hand: ``python -m tests.support.delay_proxy --target 127.0.0.1:22 --rtt-ms 50`` prints its port
-as JSON and then reads commands such as ``{"do": "stall", "direction": "down"}`` from its input.
+as JSON and then reads commands such as ``{"do": "stall_after", "size": 9}`` from its input.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -26,6 +27,9 @@ from tests.support.delay_loop import LOOPBACK, WINDOW
 
 Direction = Literal["up", "down"]
 """From the client to the server, or back."""
+
+Then = Literal["resume", "cut"]
+"""What ends a stall."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Counts:
 class DelayProxy:
     """A proxy to one server; clients connect to `host` and `port`.
 
-    target: the server's port on loopback.
+    target: the server's port on loopback, or the path of its Unix socket.
     rtt: seconds that a byte and its answer spend on the way together. Connecting takes a round
         trip too: the server is first heard after two.
     rate: bytes a second for each direction, None for no limit.
@@ -48,9 +52,15 @@ class DelayProxy:
     """
 
     def __init__(
-        self, target: int, *, rtt: float = 0.0, rate: float | None = None, window: int = WINDOW
+        self,
+        target: int | Path,
+        *,
+        rtt: float = 0.0,
+        rate: float | None = None,
+        window: int = WINDOW,
     ) -> None:
-        argv = [sys.executable, "-I", "-S", delay_loop.__file__, "--target", f"{LOOPBACK}:{target}"]
+        address = f"{LOOPBACK}:{target}" if isinstance(target, int) else f"unix:{target}"
+        argv = [sys.executable, "-I", "-S", delay_loop.__file__, "--target", address]
         argv += ["--rtt-ms", str(rtt * 1000), "--window", str(window), "--rate", str(rate or 0)]
         self._process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
@@ -90,17 +100,33 @@ class DelayProxy:
         """Pass nothing on any more, neither bytes nor ends, as a network that lost its way."""
         self._do("stall_after", size=0, direction=direction)
 
-    def stall_after(self, size: int, direction: Direction) -> None:
-        """Stall that direction once that many more bytes have gone that way."""
-        self._do("stall_after", size=size, direction=direction)
+    def stall_after(
+        self,
+        size: int,
+        direction: Direction,
+        seconds: float | None = None,
+        then: Then = "resume",
+    ) -> None:
+        """Stall that direction once that many more bytes have gone that way.
+
+        seconds: for how long, None until `resume`. then: go on, or cut every connection.
+        """
+        self._do("stall_after", size=size, direction=direction, seconds=seconds, then=then)
 
     def resume(self) -> None:
-        """End a stall; forget every cut and stall that was still to come."""
+        """End a stall; forget every cut, stall and throttling that was still to come."""
         self._do("resume")
 
     def throttle(self, rate: float | None, direction: Direction | None = None) -> None:
         """Let that many bytes a second through, None for no limit."""
         self._do("throttle", rate=rate or 0, direction=direction)
+
+    def throttle_after(self, size: int, rate: float, direction: Direction) -> None:
+        """Let that many bytes a second through once that many more bytes have gone that way.
+
+        What was held at that moment passes freely: choose a small window.
+        """
+        self._do("throttle_after", size=size, rate=rate, direction=direction)
 
     def counts(self) -> Counts:
         """Return what has been passed on."""

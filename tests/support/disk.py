@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Callable[[int], None]]:
+def small_disk(folder: Path, megabytes: float) -> Iterator[Callable[[float], None]]:
     """Mount a disk of that size at a folder, which is made; hand out what changes the size."""
     folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)]
-    subprocess.run(mount, check=True)
+    options = f"{_size(megabytes)},mode=755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
 
-    def resize(megabytes: int) -> None:
-        options = f"remount,size={megabytes}m"
+    def resize(megabytes: float) -> None:
+        options = f"remount,{_size(megabytes)}"
         subprocess.run(["mount", "-o", options, str(folder)], check=True)
 
     try:
@@ -24,3 +24,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Callable[[int], None]]:
     finally:
         # What still runs there is somebody else's to find.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _size(megabytes: float) -> str:
+    return f"size={int(megabytes * 1024)}k"

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -90,10 +90,16 @@ class Running:
         self._watch.daemon = True
         self._watch.start()
 
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield events as they come, until the run ends."""
+        for line in self._events:
+            if line.endswith("\n"):  # or it was killed in the middle of one
+                told: dict[str, Any] = json.loads(line)
+                yield told
+
     def until(self, event: str, **fields: object) -> dict[str, Any]:
         """Wait for an event that has these fields, and return it."""
-        for line in self._events:
-            told: dict[str, Any] = json.loads(line)
+        for told in self.events():
             if told["event"] == event and fields.items() <= told.items():
                 return told
         raise AssertionError(f"it ended before {event}: {self.end()}")
