@@ -56,7 +56,7 @@ class _Way:
         return min(due, default=1 << 62) - self.passed
 
     def carry(self, size: int, now: float) -> None:
-        """Count bytes that have passed, and begin the faults that are due; a cut is the caller's."""
+        """Count bytes that have passed; begin the faults that are due, but for a cut."""
         self.passed += size
         if self.stalled and self.stall_until is None and self.stall_seconds is not None:
             self.stall_until = now + self.stall_seconds
@@ -341,10 +341,10 @@ class _Proxy:
     def pause(self) -> float | None:
         """Return how many seconds there is nothing to do unless something comes."""
         now = time.monotonic()
-        times = list(self.times(now))
+        times = list(self.times())
         return max(0.0, min(times) - now) if times else None
 
-    def times(self, now: float) -> Iterator[float]:
+    def times(self) -> Iterator[float]:
         yield from (way.stall_until for way in self.ways.values() if way.stall_until is not None)
         for connection in self.connections:
             if connection.connect_at is not None:
@@ -354,7 +354,10 @@ class _Proxy:
                     continue
                 if pipe.queue and connection.connected and not pipe.blocked:
                     yield pipe.queue[0][0]
-                if pipe.way.rate and pipe.way.free_at > now and not pipe.ended:
+                if not (pipe.way.rate and connection.connected) or pipe.ended:
+                    continue
+                # That time may have come since the source was last told to wait.
+                if pipe.held < self.window and not connection.masks[pipe.source] & select.EPOLLIN:
                     yield pipe.way.free_at
 
 

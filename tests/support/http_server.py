@@ -18,13 +18,14 @@ class _Fault:
     pattern: str
     kind: Kind
     after: int
+    seconds: float | None
 
 
 class FaultyServer:
     """Serves `files` on loopback from the moment it is made.
 
     files: contents by absolute path; assign a new mapping to change them all at once.
-    url: what comes before a path.
+    port, url: where it listens, and what comes before a path.
     requests: the paths asked for so far.
     """
 
@@ -40,19 +41,23 @@ class FaultyServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
         self._thread.start()
 
-    def fail(self, pattern: str, kind: Kind, *, after: int = 0) -> None:
+    def fail(
+        self, pattern: str, kind: Kind, *, after: int = 0, seconds: float | None = None
+    ) -> None:
         """Break the answers for paths like ``*/InRelease`` or ``*/dash_*``.
 
         missing: there is no such file (404). corrupt: one bit in the middle is flipped.
-        cut: the connection ends after that many bytes. stall: nothing comes after that many bytes.
+        cut: the connection ends after that many bytes. stall: nothing comes after that many bytes,
+        for so many seconds, and then it ends.
         """
-        self._faults.append(_Fault(pattern, kind, after))
+        self._faults.append(_Fault(pattern, kind, after, seconds))
 
     def mend(self) -> None:
         """End all faults; what stalls is cut."""
@@ -90,7 +95,7 @@ class FaultyServer:
         if fault and fault.kind in ("cut", "stall"):
             handler.wfile.write(data[: fault.after])
             if fault.kind == "stall":
-                release.wait()
+                release.wait(fault.seconds)
             handler.close_connection = True
         else:
             handler.wfile.write(data)

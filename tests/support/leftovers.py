@@ -58,7 +58,7 @@ def remains(folder: str, inside: Inside | str = "") -> list[str]:
     left = [f"process {pid}: {b' '.join(_words(pid))[:60]!r}" for pid in sorted(pids)]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     left += [line for line in mounts if f" {folder}" in line]
-    left += [str(path) for path in Path(folder).glob("*.part")]
+    left += [str(path) for name in ("*.part", "tree/tmp") for path in Path(folder).glob(name)]
     lock = Path(folder) / "lock"
     if lock.exists():
         if subprocess.run(["flock", "--nonblock", str(lock), "true"]).returncode:
