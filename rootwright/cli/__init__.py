@@ -18,7 +18,7 @@ from invoke.exceptions import ParseError
 from rootwright import __version__
 from rootwright.cli import tasks
 from rootwright.cli.build import build_task
-from rootwright.cli.edge import edge
+from rootwright.cli.edge import deafen, edge
 from rootwright.errors import UsageError
 from rootwright.playbook import REGISTRY
 
@@ -48,7 +48,10 @@ class Program(invoke.program.Program):
     def execute(self) -> None:
         """Run the tasks."""
         with edge():
-            super().execute()
+            try:
+                super().execute()
+            finally:
+                deafen()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

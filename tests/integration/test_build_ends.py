@@ -10,11 +10,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.support.delay_proxy import DelayProxy
 from tests.support.engine import Engine
-from tests.support.program import Ended, Place, family, refused
+from tests.support.program import PROGRAM, Ended, Place, family, refused
 from tests.support.sshd import Sshd
 
 
@@ -108,6 +109,7 @@ def test_a_controller_killed_while_it_ships_leaves_nothing(
         (signal.SIGINT, "module_started"),
         (signal.SIGINT, "shipping"),
         (signal.SIGTERM, "shipping"),
+        (signal.SIGHUP, "shipping"),
     ],
 )
 def test_an_interrupt_ends_it_and_leaves_nothing(
@@ -127,6 +129,21 @@ def test_an_interrupt_ends_it_and_leaves_nothing(
     assert ended.host["error"]["type"] == "Interrupted"
     place.await_nothing_left(processes)
     assert place.images() == images
+
+
+def test_a_terminal_that_is_closed_ends_it_and_leaves_nothing(place: Place) -> None:
+    program, *arguments = [*PROGRAM, *place.build_arguments("--json")]
+    running = pexpect.spawn(
+        program, arguments, cwd=str(place.folder), env={**place.env, "TERM": "xterm"}
+    )
+    while not (place.root / "tree.part/rootfs/etc").exists():
+        running.read_nonblocking(1 << 16, 60)
+    assert running.pid
+    processes = family(running.pid)
+    os.close(running.child_fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(running.pid, 0)[1]) == 130
+    place.await_nothing_left(processes)
+    assert place.listing() == ["lock"]
 
 
 def test_an_engine_that_hangs_does_not_keep_a_second_ctrl_c_waiting(

@@ -48,6 +48,25 @@ def here(place: Place) -> Place:
     return replace(place, docker=NOBODY, env={})
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupt_that_comes_when_all_is_done_changes_nothing(here: Place, name: str) -> None:
+    late = f"""\
+import atexit, builtins, os, runpy, signal, sys
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.{name}):
+        kill(pid, number)
+
+# The interpreter forgets handlers before it forgets what it consists of.
+builtins.last = Last()
+atexit.register(os.kill, os.getpid(), signal.{name})
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    ended = here.run("modules", program=(sys.executable, "-c", late, PROGRAM[1]))
+    assert (ended.code, ended.stderr) == (0, "")
+
+
 # --- what a command line may have wrong
 
 
