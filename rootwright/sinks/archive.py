@@ -84,7 +84,7 @@ class ArchiveSink:
             self.sweep()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._check_room(stream.size)
-            with self._part() as (file, part):
+            with self._unfinished() as (file, finish):
                 # The layer's name holds its digest, so its header is written last.
                 file.write(bytes(_BLOCK))
                 for piece in stream:
@@ -101,7 +101,7 @@ class ArchiveSink:
                 file.write(header(blob(layer.digest), layer.size))
                 file.flush()
                 os.fsync(file.fileno())
-                part.replace(self.path)
+                finish()
                 _sync_folder(self.path.parent)
         same = held is not None and held.image == image and held.tags == _names(tags)
         return self._shipped(image, tags, length=length, sent=stream.sent, same=same)
@@ -114,13 +114,31 @@ class ArchiveSink:
                 part.unlink()
 
     @contextlib.contextmanager
-    def _part(self) -> Iterator[tuple[IO[bytes], Path]]:
-        """Open an unfinished file, locked while it is written; remove it unless it was renamed."""
+    def _unfinished(self) -> Iterator[tuple[IO[bytes], Callable[[], None]]]:
+        """Open an unfinished file, and hand out what gives it its name; else nothing is left.
+
+        It has no name at all where the file system can do that, so that the kernel removes it when
+        we are killed; elsewhere a name of its own, and a lock that says it is written. Sources:
+        open(2), O_TMPFILE; link(2), which does not replace a file, so that there is another name
+        in between.
+        """
         part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        nameless = _open_nameless(part.parent)
         try:
-            with part.open("xb") as file:
+            with nameless or part.open("xb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                yield file, part
+
+                def finish() -> None:
+                    if nameless:
+                        # Without a folder's descriptor Python calls link(2), which links the link.
+                        folder = os.open(part.parent, os.O_RDONLY | os.O_DIRECTORY)
+                        try:
+                            os.link(_path_of(file), part.name, dst_dir_fd=folder)
+                        finally:
+                            os.close(folder)
+                    part.replace(self.path)
+
+                yield file, finish
         finally:
             part.unlink(missing_ok=True)
 
@@ -208,6 +226,24 @@ def _read(path: Path) -> _Held:
         if image.manifest != document(blob(digest)):
             raise ValueError("not as written: the manifest")
         return _Held(image, tags, members[blob(layer)].offset_data, path.stat().st_size)
+
+
+def _path_of(file: IO[bytes]) -> str:
+    return f"/proc/self/fd/{file.fileno()}"
+
+
+def _open_nameless(folder: Path) -> IO[bytes] | None:
+    """Open a new file in a folder, without a name; None where that cannot be done."""
+    if not hasattr(os, "O_TMPFILE"):
+        return None
+    try:
+        file = os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "wb")
+    except OSError:  # what does not come of the file system's limits comes again with a name
+        return None
+    if Path(_path_of(file)).exists():  # else it could get none later: no /proc
+        return file
+    file.close()
+    return None
 
 
 def _sync_folder(folder: Path) -> None:

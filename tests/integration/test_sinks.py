@@ -636,6 +636,35 @@ def test_ctrl_c_leaves_no_file(root: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "dist").iterdir()) == []
 
 
+def test_kill_leaves_no_file(root: Path, tmp_path: Path) -> None:
+    program = f"""
+        import os, signal
+        from pathlib import Path
+        from rootwright.sinks.archive import ArchiveSink
+        from tests.support.streams import layer_of
+
+        def config(diff_id):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        sink = ArchiveSink(Path({str(tmp_path / "dist/a.tar")!r}))
+        sink.ship(layer_of(Path({str(root)!r})), config, ["x"])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list((tmp_path / "dist").iterdir()) == []
+
+
+def test_a_file_system_where_files_must_have_names(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE")  # as on a system other than Linux
+    ArchiveSink(tmp_path / "a.tar").ship(layer_of(root), config, [TAG])
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.tar"]
+    with pytest.raises(KeyboardInterrupt):
+        ArchiveSink(tmp_path / "dist/b.tar").ship(layer_of(root, progress=interrupt), config, [TAG])
+    assert list((tmp_path / "dist").iterdir()) == []
+
+
 def test_what_a_killed_play_left_is_removed_and_nothing_else(root: Path, tmp_path: Path) -> None:
     import fcntl
 
