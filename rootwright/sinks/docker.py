@@ -25,6 +25,7 @@ from rootwright.image import Reference, parse_references
 from rootwright.layer_stream import LayerDigest, LayerStream
 from rootwright.sinks import ShippedImage
 from rootwright.sinks.engine import Engine
+from rootwright.sinks.guard import Guard
 from rootwright.sinks.leftovers import Claim
 from rootwright.sinks.oci import END, OciImage, blob, header, link, padding
 
@@ -41,6 +42,7 @@ class DockerSink:
     """
 
     def __init__(self, socket: Path | None = None) -> None:
+        self._socket = socket
         self._engine = Engine(socket)
         self.name = self._engine.name
         self.note = ""
@@ -73,12 +75,16 @@ class DockerSink:
         self, stream: LayerStream, config: Callable[[str], bytes], tags: Sequence[str]
     ) -> ShippedImage:
         """Send the layer, make the image and name it; see `rootwright.sinks.Sink`."""
-        with contextlib.closing(stream), Claim() as claim:
+        with (
+            contextlib.closing(stream),
+            Claim() as claim,
+            Guard(self._socket, claim.text) as guard,
+        ):
             names = parse_references(tags)
             self.sweep()
             found = {name: self._engine.inspect(name.full) for name in names}
             old = {name: facts["Id"] for name, facts in found.items() if facts}
-            image = self._make(stream, config, claim.text, names, old)
+            image = self._make(stream, config, claim.text, guard, names, old)
             # A failure to remove the import is none to ship: the next play sweeps it.
             with contextlib.suppress(ShipError):
                 self._remove_imports(lambda facts: facts["Labels"][_LABEL] == claim.text)
@@ -116,6 +122,7 @@ class DockerSink:
         stream: LayerStream,
         config: Callable[[str], bytes],
         claim: str,
+        guard: Guard,
         names: Sequence[Reference],
         old: Mapping[Reference, str],
     ) -> OciImage:
@@ -126,8 +133,11 @@ class DockerSink:
 
         def finished() -> OciImage:
             nonlocal image
-            layer = LayerDigest(stream.size, stream.digest)
-            image = image or OciImage(config(stream.digest), layer)
+            if image is None:
+                layer = LayerDigest(stream.size, stream.digest)
+                image = OciImage(config(stream.digest), layer)
+                if self._id(image) not in known:
+                    guard.expect(self._id(image))
             return image
 
         try:
@@ -139,11 +149,10 @@ class DockerSink:
                 self._load(_archive(stream, finished), "taking the layer")
             self._verify(finished())
             self._tag(finished(), names, old)
-        except BaseException as error:
+        except BaseException:
             unwanted = self._id(image) if image else None
             sent = stream.digest if self._engine.keeps_layers_apart else image
-            late = bool(sent) and not isinstance(error, Exception)
-            self._undo(claim, unwanted if unwanted not in known else None, late=late)
+            self.undo(claim, unwanted if unwanted not in known else None, late=bool(sent))
             raise
         return finished()
 
@@ -215,7 +224,7 @@ class DockerSink:
             self._engine.client.remove_image(image)
 
     def _remove_imports(self, which: Callable[[dict[str, Any]], bool]) -> bool:
-        """Remove those of the unfinished imports; say whether there were any.
+        """Remove those of the unfinished imports; say whether there were any and all are gone.
 
         One that cannot be removed now is swept by a later play.
         """
@@ -224,28 +233,34 @@ class DockerSink:
         with self._engine.speaking("listing its images"):
             listed = self._engine.client.images(filters={"label": _LABEL})
         found = [facts["Id"] for facts in listed if which(facts)]
+        gone = 0
         for image in found:
             with contextlib.suppress(ShipError):
                 self._remove(image)
-        return bool(found)
+                gone += 1
+        return bool(found) and gone == len(found)
 
-    def _undo(self, claim: str, unwanted: str | None, *, late: bool) -> None:
-        """Remove what a failed ship left, as far as the engine still answers.
+    def undo(self, claim: str, unwanted: str | None, *, late: bool) -> None:
+        """Remove what a failed ship left, as far as the engine answers.
 
-        late: the last byte may have been sent, so what is to be removed may yet appear.
+        claim: what its import carries. unwanted: the image it made, kept where it has a name.
+        late: the last byte may have been sent, so what is to be removed may yet appear; and an
+        engine that died may be started again.
         """
         deadline = time.monotonic() + (_LATE_SECONDS if late else 0)
-        with contextlib.suppress(RootwrightError):
-            while True:
-                found = self._remove_imports(lambda facts: facts["Labels"][_LABEL] == claim)
+        found = False
+        while True:
+            with contextlib.suppress(RootwrightError):
+                gone = self._remove_imports(lambda facts: facts["Labels"][_LABEL] == claim)
                 facts = self._engine.inspect(unwanted) if unwanted else None
                 if facts and unwanted:
-                    found = True
                     if not facts["RepoTags"]:  # or another play has named the same image meanwhile
                         self._remove(unwanted)
-                if found or time.monotonic() >= deadline:
-                    return
-                time.sleep(0.1)
+                    gone = True
+                found = gone
+            if found or time.monotonic() >= deadline:
+                return
+            time.sleep(0.1)
 
 
 def _abandoned(facts: dict[str, Any]) -> bool:

@@ -392,28 +392,6 @@ def test_the_engine_dies_in_the_middle(
     sink.close()
 
 
-def test_a_play_that_was_killed_is_cleaned_up_after(classic: Engine, root: Path) -> None:
-    """kill -9 between the import and its removal leaves an unnamed image, for the next play."""
-    program = f"""
-        import os, signal
-        from pathlib import Path
-        from rootwright.sinks.docker import DockerSink
-        from tests.support.streams import layer_of
-
-        def config(diff_id):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        DockerSink(Path({str(classic.socket)!r})).ship(layer_of(Path({str(root)!r})), config, ["x"])
-    """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert [name for _, name in image_names(classic.url)] == ["<none>:<none>"]
-    sink = DockerSink(classic.socket)
-    image = sink.ship(layer_of(root), config, [TAG])
-    sink.close()
-    assert image_names(classic.url) == {(image.id.removeprefix("sha256:"), TAG)}
-
-
 def test_whose_a_leftover_is() -> None:
     with Claim() as claim:
         assert not Claim.is_stale(claim.text)
