@@ -11,6 +11,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from rootwright import cli
+from rootwright.errors import UsageError
 
 HERE = Path(__file__).resolve().parent
 PYTHON = shlex.quote(sys.executable)
@@ -28,6 +29,12 @@ def _develop(context: Context) -> None:
         _run(context, f"{pip} install --editable {shlex.quote(str(HERE))}[dev]")
 
 
+def _number(option: str, value: str) -> int:
+    if value.isdecimal() and int(value) > 0:
+        return int(value)
+    raise UsageError(f"{option} takes a number, not {value!r}", where="the command line")
+
+
 @task
 def lint(context: Context) -> None:
     """Check format, style, types and shell: ruff, mypy, shellcheck."""
@@ -42,15 +49,27 @@ def lint(context: Context) -> None:
 
 @task(
     pre=[lint],
-    help={"only": "what to test, as pytest takes it; without it everything, lint included"},
+    optional=["faults"],
+    help={
+        "only": "what to test, as pytest takes it; without it everything",
+        "faults": "throw so many faults at real builds instead (100 without a number)",
+        "seed": "of the schedule of faults; the same one throws the same",
+        "first": "the index of the first fault",
+    },
     auto_shortflags=False,
 )
-def test(context: Context, only: str = "") -> None:
+def test(
+    context: Context, only: str = "", faults: str | bool = "", seed: int = 1, first: int = 0
+) -> None:
     """Test everything, with the real parts; on Debian as root it installs what it needs."""
+    # Most tests wait for other processes most of the time.
+    words = only or "-n 2 --dist loadfile"
+    if faults:
+        count = 100 if faults is True else _number("--faults", str(faults))
+        workers = "-n auto --maxprocesses 4" if count > 1 else ""
+        words = f"tests/faults --verbose {workers} --faults {count} --seed {seed} --first {first}"
     with context.cd(HERE):
-        # Most tests wait for other processes most of the time.
-        workers = "" if only else "-n 2 --dist loadfile"
-        _run(context, f"{PYTHON} -m pytest {workers} {only}")
+        _run(context, f"{PYTHON} -m pytest {words}")
 
 
 @task(

@@ -50,10 +50,10 @@ def throw(ground: Ground, fault: Fault) -> Outcome:
     finally:
         ground.mend()
     wrong = [f"the build: {one}" for one in _wrong(site, fault, struck, ended, wanted)]
-    wrong += [f"left: {one}" for one in _await_nothing_left(ground, site)]
+    wrong += [f"left: {one}" for one in nothing_left(ground, site)]
     following = _end(ground.start(site, wanted, far=fault.far))
     wrong += [f"the next run: {one}" for one in _incomplete(site, following, wanted)]
-    wrong += [f"left by the next run: {one}" for one in _await_nothing_left(ground, site)]
+    wrong += [f"left by the next run: {one}" for one in nothing_left(ground, site)]
     if wrong:
         wrong += [f"the build said:\n{ended.stderr}", f"the next run said:\n{following.stderr}"]
     site.variant = wanted
@@ -190,8 +190,8 @@ def _incomplete(site: Site, ended: Ended, wanted: str) -> Iterator[str]:
         yield f"the name stands for {site.held() or 'nothing'}"
 
 
-def _await_nothing_left(ground: Ground, site: Site) -> list[str]:
-    """Return what is still left after five seconds."""
+def nothing_left(ground: Ground, site: Site) -> list[str]:
+    """Return what is still left of builds after five seconds."""
     end = time.monotonic() + SECONDS
     while left := [
         *site.place.left(ground.strangers()),
