@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 LEAVES = {"errors", "text"}
 STATE = {"resource", "module", "playbook", "plan"}
-HOSTS = {"session", "hosts", "inventory", "inventory_file", "inventory_text"}
+HOSTS = {"session", "hosts", "inventory"}
 SHIPPING = {"layer", "layer_stream", "image", "sinks"}
 # They know nobody, and only those who join the wings know them.
 ALONE = [{"catalog"}, {"report"}, {"doctor"}, {"sample_mirror"}]

@@ -1,7 +1,7 @@
-"""Reading an inventory: from bytes to hosts, groups and variables that make sense, or an error.
+"""An inventory in TOML: from bytes to hosts, groups and variables that make sense, or an error.
 
 Two halves: `read_toml` turns bytes into one plain mapping, `describe` says whether that mapping
-makes sense. Another format needs only another first half.
+makes sense.
 """
 
 from __future__ import annotations
@@ -10,18 +10,12 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NoReturn
 
 from rootwright.errors import InventoryError
-from rootwright.inventory_text import key_path, listed, near, shown
-
-LOCALHOST = "localhost"
-"""The name of this machine, which no inventory has to write."""
-
-ALL = "all"
-"""The name that stands for every host written in the inventory."""
+from rootwright.inventory.checks import Checks, kind
+from rootwright.inventory.description import LOCALHOST, Description, GroupSpec, HostSpec
+from rootwright.inventory.text import key_path, listed, near, shown
 
 MAX_BYTES = 16 << 20
 """The largest file read, so that a mistaken path (a device, a tar) ends in an error."""
@@ -30,55 +24,6 @@ _MAX_DEPTH = 20  # dotted keys can nest deeper than Python can recurse
 _HOST_KEYS = ("address", "port", "user", "key", "become", "vars")
 _GROUP_KEYS = ("hosts", "vars")
 _OPTIONS = "a playbook's options go under vars"
-
-Become = Literal["sudo", "none"]
-_BECOME: tuple[Become, ...] = ("sudo", "none")
-
-
-@dataclass(frozen=True)
-class HostSpec:
-    """What the inventory says of one host; None lets ``~/.ssh/config`` decide.
-
-    name: how people call it, and what is looked up where there is no address.
-    address: a host name or an IP address.
-    port: the TCP port of sshd, 1 to 65535.
-    user: the user to log in as.
-    key: path of the private key, absolute: ``~`` is expanded, and a relative path starts at the
-        folder of the inventory.
-    become: how to become root there: ``sudo``, or ``none`` where the user is root already.
-    vars: the host's own variables; `Inventory.variables` has those of its groups too.
-    """
-
-    name: str
-    address: str | None = None
-    port: int | None = None
-    user: str | None = None
-    key: str | None = None
-    become: Become | None = None
-    vars: Mapping[str, object] = field(default_factory=dict, hash=False)
-
-    @property
-    def local(self) -> bool:
-        """Whether this is the machine we run on, reached without SSH."""
-        return self.name == LOCALHOST
-
-
-@dataclass(frozen=True)
-class GroupSpec:
-    """A named set of hosts, in the order written, and the variables they share."""
-
-    name: str
-    hosts: tuple[str, ...] = ()
-    vars: Mapping[str, object] = field(default_factory=dict, hash=False)
-
-
-@dataclass(frozen=True)
-class Description:
-    """What one inventory says: its hosts and groups in order, and the variables of all."""
-
-    hosts: tuple[HostSpec, ...] = ()
-    groups: tuple[GroupSpec, ...] = ()
-    variables: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
 def read_toml(data: bytes, source: Path) -> dict[str, object]:
@@ -125,14 +70,8 @@ def describe(mapping: Mapping[str, object], source: Path) -> Description:
     return _Reader(source).description(mapping)
 
 
-class _Reader:
-    """Checks a plain mapping; knows the file, so that every complaint can name it."""
-
-    def __init__(self, source: Path) -> None:
-        self.source = source
-
-    def fail(self, key: str, what: str, hint: str) -> NoReturn:
-        raise InventoryError(what, where=f"{shown(str(self.source))}: {key}", hint=hint)
+class _Reader(Checks):
+    """Checks a plain mapping."""
 
     def description(self, mapping: Mapping[str, object]) -> Description:
         self.keys("", mapping, ("all", "hosts", "groups"), "an inventory")
@@ -188,11 +127,6 @@ class _Reader:
         variables = self.variables(key_path(key, "vars"), table.get("vars", {}))
         return GroupSpec(name, tuple(dict.fromkeys(members)), variables)
 
-    def table(self, key: str, value: object) -> dict[str, object]:
-        if not isinstance(value, dict):
-            self.fail(key, f"{_kind(value)} stands where a table must", f"begin it with [{key}]")
-        return value
-
     def keys(
         self, key: str, table: Mapping[str, object], known: Sequence[str], of: str, more: str = ""
     ) -> None:
@@ -201,55 +135,6 @@ class _Reader:
                 has = "; ".join(filter(None, [f"{of} has {listed(known)}", more]))
                 what = f"{of} has no key {shown(name)}"
                 self.fail(key_path(key, name), what, near(name, known) or has)
-
-    def name(self, key: str, name: str) -> None:
-        if name == ALL:
-            self.fail(key, "the name all already means every host", "give it another name")
-        if flaw := _flaw(name):
-            right = "a name is letters, digits, '.', '-' and '_', such as build-1.example.org"
-            self.fail(key, f"the name {shown(name)} {flaw}", right)
-
-    def word(self, key: str, value: object, example: str) -> str | None:
-        if value is None:
-            return None
-        right = f"write it as {example}"
-        if not isinstance(value, str):
-            self.fail(key, f"{_kind(value)} stands where a text must", right)
-        if flaw := _flaw(value):
-            self.fail(key, f"{shown(value)} {flaw}", right)
-        return value
-
-    def port(self, key: str, value: object) -> int | None:
-        if value is None:
-            return None
-        right = "write a number from 1 to 65535, such as port = 22"
-        if not isinstance(value, int) or isinstance(value, bool):
-            self.fail(key, f"{_kind(value)} stands where a port must", right)
-        if not 1 <= value <= 65535:
-            self.fail(key, "there is no such port", right)
-        return value
-
-    def path(self, key: str, value: object) -> str | None:
-        if value is None:
-            return None
-        right = 'write a path, such as key = "~/.ssh/id_ed25519"'
-        if not isinstance(value, str):
-            self.fail(key, f"{_kind(value)} stands where a path must", right)
-        if not value or not value.isprintable():
-            self.fail(key, f"{shown(value)} cannot be a path", right)
-        try:
-            return str(self.source.parent.absolute() / Path(value).expanduser())
-        except RuntimeError:  # "~nobody/key" where there is no such user
-            self.fail(key, f"{shown(value)} is in the home of an unknown user", right)
-
-    def become(self, key: str, value: object) -> Become | None:
-        for way in _BECOME:
-            if value == way:
-                return way
-        if value is not None:
-            right = 'write become = "sudo", or become = "none" where the user is root'
-            self.fail(key, "there is no such way to become root", right)
-        return None
 
     def variables(self, key: str, value: object) -> dict[str, object]:
         table = self.table(key, value)
@@ -279,29 +164,4 @@ class _Reader:
             case str() | int() | float():
                 pass
             case _:
-                self.fail(key, f"{_kind(value)} cannot be a value", 'quote it: "..."')
-
-
-def _flaw(word: str) -> str:
-    """Return why a word cannot be a host's name, address or user, empty where it can.
-
-    The word goes to tools that would read "-x" as an option, and to fabric, which reads
-    "user@host" and "host:port" itself (an IPv6 address has more colons than one).
-    """
-    if not word:
-        return "is empty"
-    if word.startswith("-"):
-        return "begins with '-'"
-    if not word.isprintable() or " " in word:
-        return "has spaces or control characters in it"
-    if "@" in word:
-        return "has an '@' in it; the user has a key of its own, user"
-    if word.count(":") == 1:
-        return "has a ':' in it; the port has a key of its own, port"
-    return ""
-
-
-def _kind(value: object) -> str:
-    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
-    kinds |= {list: "a list", dict: "a table"}
-    return kinds.get(type(value), "a date or time")
+                self.fail(key, f"{kind(value)} cannot be a value", 'quote it: "..."')

@@ -1,4 +1,4 @@
-"""Where one may build: the hosts, groups and variables of ``inventory/hosts.toml``."""
+"""The inventory: whom a name means, and which variables a host has."""
 
 from __future__ import annotations
 
@@ -8,20 +8,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from rootwright.errors import InventoryError
-from rootwright.inventory_file import (
-    ALL,
-    LOCALHOST,
-    MAX_BYTES,
-    Become,
-    Description,
-    GroupSpec,
-    HostSpec,
-    describe,
-    read_toml,
-)
-from rootwright.inventory_text import key_path, listed, near, shown
-
-__all__ = ["ALL", "DEFAULT_PATH", "LOCALHOST", "Become", "GroupSpec", "HostSpec", "Inventory"]
+from rootwright.inventory.description import ALL, LOCALHOST, Description, GroupSpec, HostSpec
+from rootwright.inventory.text import key_path, listed, near, shown
+from rootwright.inventory.toml import MAX_BYTES, describe, read_toml
 
 DEFAULT_PATH = Path("inventory/hosts.toml")
 """The inventory that is read when none is named, relative to the current folder."""
