@@ -13,10 +13,10 @@ from pathlib import Path
 from benchmarks.building import Builder
 from benchmarks.lab import REPOSITORY, Lab, require
 from benchmarks.measure import Run, in_turns, ratios, say
-from benchmarks.peers import cache
 from benchmarks.results import Case, Findings, Target, first_line
 from rootwright.sample_mirror import SampleMirror, build, serve
 from rootwright.sample_mirror.packages import IGNORED
+from tests.support.apart import cache
 from tests.support.engine import Engine
 
 _COLD, _AGAIN, _LOCALE = "Rootwright", "Rootwright, again", "Rootwright, one locale more"
@@ -31,7 +31,7 @@ def measure(runs: int, budget: float) -> Findings:
         *(("dockerd", "docker.io"), ("docker", "docker.io"), ("pacman", "pacman-package-manager")),
         *(("pacstrap", "arch-install-scripts"), ("bsdtar", "libarchive-tools")),
     )
-    sample = build(cache().parent / "sample-mirror", base_as="group", say=say)
+    sample = build(cache("sample-mirror"), base_as="group", say=say)
     with (
         Lab() as lab,
         Engine(lab.folder / "engine") as engine,

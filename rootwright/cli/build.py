@@ -156,19 +156,20 @@ def settings(
 ) -> dict[str, object]:
     """Return a playbook's options for one host: its defaults, the inventory, the command line.
 
-    Raises UsageError for a variable that is no option of any playbook, or has the wrong type.
+    Raises UsageError for a variable of the wrong type, or one that is no option of any playbook
+    in an inventory that was written for us.
     """
     where = str(inventory.source or "the inventory")
-    variables = inventory.variables(spec)
-    for name in variables:
+    for name in () if inventory.foreign else inventory.variables(spec):
         if not any(name in other.options for other in REGISTRY.values()):
             raise playbook.unknown(name, f"{where}, variables of {spec.name}")
-    mine = {name: value for name, value in variables.items() if name in playbook.options}
     line = {
         name: value
         for name, value in given.items()
         if name in playbook.options and value is not None and value != []
     }
+    # What the command line says need not be asked of the inventory, which may not know it.
+    mine = inventory.options(spec, playbook.options.keys() - line.keys())
     return playbook.settings([(where, mine), ("the command line", line)])
 
 

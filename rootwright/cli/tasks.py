@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from rootwright.cli.catalog import catalog
 from rootwright.cli.edge import edge
 from rootwright.errors import RootwrightError, UsageError
 from rootwright.inventory import HostSpec, Inventory
+from rootwright.report.data import json_text
 
 _HOST_HELP = {
     "host": "a host or group of the inventory; may be repeated (default: localhost)",
@@ -57,15 +59,24 @@ def list_hosts(_context: Context, inventory: str = "") -> None:
     with edge():
         known = Inventory.load(Path(inventory) if inventory else None)
         for spec in known.hosts.values():
-            variables = known.variables(spec)
-            shown = " ".join(f"{key}={value}" for key, value in variables.items())
-            print(f"{spec.name:16} {_address(spec)}{'  ' + shown if shown else ''}")
+            if spec.name in known.refused:
+                address = f"one cannot build there: {known.refused[spec.name].what}"
+            else:
+                address = _address(spec)
+            variables = [f"{_word(k)}={_word(v)}" for k, v in known.variables(spec).items()]
+            print(f"{_word(spec.name):16} {'  '.join([address, ' '.join(variables)])}".rstrip())
         for group in known.groups.values():
-            print(f"{group.name:16} group of {', '.join(group.hosts)}")
+            print(f"{_word(group.name):16} group of {', '.join(map(_word, group.hosts))}".rstrip())
+
+
+def _word(value: object) -> str:
+    """Return a text as it is where it is one plain word, anything else as JSON."""
+    plain = isinstance(value, str) and re.fullmatch(r"[^\s\"'\\]+", value) and value.isprintable()
+    return str(value) if plain else json_text(value)
 
 
 def _address(spec: HostSpec) -> str:
-    if spec.name == "localhost" and spec.address is None:
+    if spec.local:
         return "this machine"
     user = f"{spec.user}@" if spec.user else ""
     port = f":{spec.port}" if spec.port else ""

@@ -22,11 +22,11 @@ __all__ = [
 
 
 def connect(spec: HostSpec, *, ask: PasswordPrompt, accept_new: bool = False) -> Host:
-    """Return a host one can open a session on; ``localhost`` without an address is this machine.
+    """Return a host one can open a session on: this machine, or one reached over SSH.
 
     Raises HostError or HostKeyError.
     """
-    if spec.name == "localhost" and spec.address is None:
+    if spec.local:
         from rootwright.hosts.local import LocalHost
 
         return LocalHost(spec.name, spec.become, ask)

@@ -49,28 +49,28 @@ class Checks:
             self.fail(key, f"{shown(value)} {wrong}", right)
         return value
 
-    def port(self, key: str, value: object) -> int | None:
+    def port(self, key: str, value: object, example: str) -> int | None:
         """Return a port."""
         if value is None:
             return None
-        right = "write a number from 1 to 65535, such as port = 22"
+        right = f"write a number from 1 to 65535, such as {example}"
         if not isinstance(value, int) or isinstance(value, bool):
             self.fail(key, f"{kind(value)} stands where a port must", right)
         if not 1 <= value <= 65535:
             self.fail(key, "there is no such port", right)
         return value
 
-    def path(self, key: str, value: object) -> str | None:
-        """Return a path, absolute."""
+    def path(self, key: str, value: object, base: Path) -> str | None:
+        """Return a path, absolute; a relative one starts at base."""
         if value is None:
             return None
-        right = 'write a path, such as key = "~/.ssh/id_ed25519"'
+        right = 'write a path, such as "~/.ssh/id_ed25519"'
         if not isinstance(value, str):
             self.fail(key, f"{kind(value)} stands where a path must", right)
         if not value or not value.isprintable():
             self.fail(key, f"{shown(value)} cannot be a path", right)
         try:
-            return str(self.source.parent.absolute() / Path(value).expanduser())
+            return str(base.absolute() / Path(value).expanduser())
         except RuntimeError:  # "~nobody/key" where there is no such user
             self.fail(key, f"{shown(value)} is in the home of an unknown user", right)
 
@@ -107,5 +107,5 @@ def flaw(word: str) -> str:
 def kind(value: object) -> str:
     """Return what a value is, in words."""
     kinds = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
-    kinds |= {list: "a list", dict: "a table"}
+    kinds |= {list: "a list", dict: "a table", type(None): "null"}
     return kinds.get(type(value), "a date or time")

@@ -15,10 +15,8 @@ from pathlib import Path
 from rootwright.errors import InventoryError
 from rootwright.inventory.checks import Checks, kind
 from rootwright.inventory.description import LOCALHOST, Description, GroupSpec, HostSpec
+from rootwright.inventory.source import decoded
 from rootwright.inventory.text import key_path, listed, near, shown
-
-MAX_BYTES = 16 << 20
-"""The largest file read, so that a mistaken path (a device, a tar) ends in an error."""
 
 _MAX_DEPTH = 20  # dotted keys can nest deeper than Python can recurse
 _HOST_KEYS = ("address", "port", "user", "key", "become", "vars")
@@ -34,18 +32,7 @@ def read_toml(data: bytes, source: Path) -> dict[str, object]:
     Raises InventoryError with the line where there is one.
     """
     where = shown(str(source))
-    if len(data) > MAX_BYTES:
-        what = f"the inventory is larger than {MAX_BYTES >> 20} MiB"
-        raise InventoryError(what, where=where, hint="name a TOML file")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InventoryError(
-            f"the inventory is not text in UTF-8: byte 0x{error.object[error.start]:02x}",
-            where=f"{where}:{line}",
-            hint="save the file as UTF-8",
-        ) from None
+    text = decoded(data, where)
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -102,9 +89,9 @@ class _Reader(Checks):
         return HostSpec(
             name=name,
             address=self.word(key_path(key, "address"), table.get("address"), '"192.0.2.7"'),
-            port=self.port(key_path(key, "port"), table.get("port")),
+            port=self.port(key_path(key, "port"), table.get("port"), "port = 22"),
             user=self.word(key_path(key, "user"), table.get("user"), '"builder"'),
-            key=self.path(key_path(key, "key"), table.get("key")),
+            key=self.path(key_path(key, "key"), table.get("key"), self.source.parent),
             become=self.become(key_path(key, "become"), table.get("become")),
             vars=self.variables(key_path(key, "vars"), table.get("vars", {})),
         )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rootwright.errors import InventoryError
 from rootwright.inventory import HostSpec, Inventory
-from rootwright.inventory.toml import MAX_BYTES, describe, read_toml
+from rootwright.inventory.source import MAX_BYTES
+from rootwright.inventory.toml import describe, read_toml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = Path("some/hosts.toml")
