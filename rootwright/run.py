@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
-from queue import Empty, SimpleQueue
 
 from rootwright import doctor
 from rootwright.errors import Interrupted, RootwrightError, UsageError
@@ -23,13 +22,14 @@ from rootwright.playbook import Playbook, Recipe
 from rootwright.report import HostReport, ImageReport, ModuleReport, Reporter, RunReport
 from rootwright.resource import Bootstrap, State
 from rootwright.session import Session, SessionSpec
-from rootwright.ship import Shipping, ship
+from rootwright.ship import Shipping, architecture, ship
 from rootwright.sinks import Sink
+from rootwright.together import Claims, Desk, Turns
 
 DEFAULT_WORK_DIR = "/var/lib/rootwright"
 
 PARALLEL = 10
-"""Plays at the same time."""
+"""Plays at the same time, unless told."""
 
 LEAVING = 15.0
 """Seconds an interrupted play may take to clean up: more than a host and an engine that answer."""
@@ -50,6 +50,7 @@ class RunOptions:
     work_dir: the folder, on each host, below which roots lie.
     check: change nothing. fresh: make the root anew. accept_new: trust hosts seen the first time.
     shipping: where the image goes; None for a playbook that ships none, or to leave it.
+    parallel: how many plays work at the same time.
     ask: how to get a sudo password.
     prepare: called once a host is connected; returns the playbook's options as they are there.
     """
@@ -60,6 +61,7 @@ class RunOptions:
     fresh: bool = False
     accept_new: bool = False
     shipping: Shipping | None = None
+    parallel: int = PARALLEL
     prepare: Prepare = _as_they_are
 
 
@@ -72,9 +74,12 @@ class _Play:
     settings: Mapping[str, object]
     options: RunOptions
     reporter: Reporter
+    turns: Turns
+    claims: Claims
     modules: list[ModuleReport] = field(default_factory=list)
     image: ImageReport | None = None
     round_trips: int = 0
+    architecture: str = ""
     started: float = field(default_factory=time.monotonic)
     host: Host | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -84,18 +89,21 @@ class _Play:
         return self.spec.name
 
     def run(self) -> HostReport:
-        """Play; an error ends up in the report."""
-        self.started = time.monotonic()
-        error: RootwrightError | None = None
-        try:
-            if not self.stopped.is_set():
-                self._play()
-        except RootwrightError as e:
-            e.where = e.where or self.name
-            error = e
-        if self.stopped.is_set():
-            error = Interrupted("interrupted", where=self.name)
-        return self._report(error)
+        """Wait for a turn and play; an error ends up in the report."""
+        with self.turns.taken():
+            self.started = time.monotonic()
+            error: RootwrightError | None = None
+            try:
+                if not self.stopped.is_set():
+                    self._play()
+            except RootwrightError as e:
+                e.where = e.where or self.name
+                error = e
+            finally:
+                self.claims.leave(self.name)
+            if self.stopped.is_set():
+                error = Interrupted("interrupted", where=self.name)
+            return self._report(error)
 
     def leave(self) -> HostReport:
         """Return what is known of a play that was stopped and does not end."""
@@ -137,6 +145,8 @@ class _Play:
 
     def _play_in(self, session: Session) -> None:
         recipe = self.playbook.recipe(self.settings, session.facts)
+        self.architecture = architecture(recipe, session.facts)
+        self._settle(recipe)
         plan = steps(recipe)
         self.reporter.play_started(self.name, self.playbook.name, [step.name for step in plan])
         player = Player(session, plan, self.reporter, self.name, self.options.fresh)
@@ -148,6 +158,15 @@ class _Play:
                 self.round_trips = session.round_trips
             if sink:
                 self._ship(session, recipe, sink)
+
+    def _settle(self, recipe: Recipe) -> None:
+        """Where names depend on what the hosts are, wait until none of them is shared."""
+        shipping = self.options.shipping
+        if recipe.image and shipping and shipping.undecided:
+            with self.turns.lent():
+                self.claims.settle(self.name, shipping.places(self.name, self.architecture))
+            if self.stopped.is_set():
+                raise Interrupted("interrupted", where=self.name)
 
     def _converge(self, session: Session, player: Player) -> None:
         states = player.observe()
@@ -164,7 +183,7 @@ class _Play:
         if not recipe.image or not self.options.shipping or self.options.check:
             yield None
             return
-        with contextlib.closing(self.options.shipping.sink(self.name)) as sink:
+        with contextlib.closing(self.options.shipping.sink(self.name, self.architecture)) as sink:
             if sink.note:
                 self.reporter.note(self.name, sink.note)
             yield sink
@@ -172,7 +191,7 @@ class _Play:
     def _ship(self, session: Session, recipe: Recipe, sink: Sink) -> None:
         assert self.host
         assert self.options.shipping
-        tags = self.options.shipping.names(self.name)
+        tags = self.options.shipping.names(self.name, self.architecture)
         self.image = ship(session, self.host, recipe, sink, tags, self.reporter)
         self.reporter.image_done(self.name, self.image)
 
@@ -181,62 +200,19 @@ class _Play:
         self.reporter.module_done(self.name, report)
 
 
-class _Desk:
-    """Where plays leave what only the main thread can do: ask the person at the keyboard.
-
-    One question at a time; and a Ctrl-C reaches the main thread alone, which so can end asking.
-    """
-
-    def __init__(self, ask: PasswordPrompt) -> None:
-        self._ask = ask
-        self._visits: SimpleQueue[tuple[str, Future[str]] | None] = SimpleQueue()
-        self.closed = threading.Event()
-
-    def ask(self, host: str) -> str:
-        """Have the main thread ask, and wait for the answer."""
-        answer: Future[str] = Future()
-        self._visits.put((host, answer))
-        while not self.closed.is_set():
-            with contextlib.suppress(TimeoutError):
-                return answer.result(timeout=0.2)
-        raise Interrupted("interrupted", where=host)
-
-    def serve(self, plays: Sequence[Future[HostReport]]) -> None:
-        """Answer until every play is over."""
-        for play in plays:
-            play.add_done_callback(lambda _: self._visits.put(None))
-        left = len(plays)
-        while left:
-            visit = self._visits.get()
-            if visit is None:
-                left -= 1
-                continue
-            host, answer = visit
-            try:
-                answer.set_result(self._ask(host))
-            except RootwrightError as e:
-                answer.set_exception(e)
-
-
 def _begin(plays: Sequence[_Play]) -> list[Future[HostReport]]:
-    """Play, so many at a time, in threads that do not keep the program from ending."""
-    waiting: SimpleQueue[tuple[_Play, Future[HostReport]]] = SimpleQueue()
+    """Play, each in a thread that does not keep the program from ending."""
     futures: list[Future[HostReport]] = []
+
+    def work(play: _Play, future: Future[HostReport]) -> None:
+        try:
+            future.set_result(play.run())
+        except BaseException as e:  # whoever waits for it raises it
+            future.set_exception(e)
+
     for play in plays:
         futures.append(Future())
-        waiting.put((play, futures[-1]))
-
-    def work() -> None:
-        with contextlib.suppress(Empty):
-            while True:
-                play, future = waiting.get_nowait()
-                try:
-                    future.set_result(play.run())
-                except BaseException as e:  # whoever waits for it raises it
-                    future.set_exception(e)
-
-    for _ in range(min(PARALLEL, len(plays))):
-        threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=work, args=(play, futures[-1]), daemon=True).start()
     return futures
 
 
@@ -251,9 +227,12 @@ def run(
     plays: the hosts, each with the playbook's options for it.
     KeyboardInterrupt ends every play and is reported as such, at once the second time.
     """
-    desk = _Desk(options.ask)
+    desk, turns = Desk(options.ask), Turns(options.parallel)
+    claims = Claims([spec.name for spec, _ in plays])
     options = replace(options, ask=desk.ask)
-    started = [_Play(spec, playbook, given, options, reporter) for spec, given in plays]
+    started = [
+        _Play(spec, playbook, given, options, reporter, turns, claims) for spec, given in plays
+    ]
     reporter.run_started(playbook.name, [play.name for play in started])
     futures = _begin(started)
     try:
@@ -262,6 +241,8 @@ def run(
         desk.closed.set()
         for play in started:
             play.stop()
+        claims.close()
+        turns.end(len(started))
         wait(futures, LEAVING)
     hosts = [
         future.result() if future.done() else play.leave()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rootwright.errors import ShipError, UsageError
+from rootwright.errors import ShipError
 from rootwright.hosts import Host
 from rootwright.image import image_config, parse_reference
 from rootwright.layer import Device, LayerSpec, digest_script, size_script, stream_script
@@ -18,6 +18,7 @@ from rootwright.report import ImageReport, Reporter
 from rootwright.resource import Device as DeviceResource
 from rootwright.session import Session
 from rootwright.sinks import ShippedImage, Sink, open_sink
+from rootwright.together import refuse_shared
 
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -36,7 +37,8 @@ class Shipping:
     """Where the images of a run go.
 
     playbook: its name, for default names. hosts: all hosts of the run.
-    to, tags: as given on the command line; a tag may hold ``{host}``.
+    to, tags: as given on the command line; they may hold ``{host}``, and ``{arch}`` for what the
+        image is for, in the Docker world's words.
     """
 
     playbook: str
@@ -44,30 +46,34 @@ class Shipping:
     to: str | None = None
     tags: Sequence[str] = ()
 
+    @property
+    def undecided(self) -> bool:
+        """Whether only the hosts can say if two of them would ship to one place."""
+        return len(self.hosts) > 1 and any("{arch}" in name for name in [self.to or "", *self.tags])
+
     def check(self) -> None:
-        """Raise UsageError for a tag or a place that is none, or two hosts that share a name."""
+        """Raise UsageError for a tag or a place that is none, or two hosts that share a place.
+
+        Those that share one only if they are of one architecture are let pass.
+        """
         # What names an engine is understood when it is opened; all else can be judged at once.
         if self.to is not None and self.to != "docker" and not self.to.startswith("docker:///"):
             open_sink(self.to, Path()).close()
-        taken: dict[str, str] = {}
-        for host in self.hosts:
-            names = [*self.names(host), str(self.archive(host))]
-            if self.to is not None and self.to.endswith(".tar"):
-                names.append(self.to.replace("{host}", host))
-            for name in names:
-                if name in taken:
-                    raise UsageError(
-                        f"{taken[name]} and {host} would both ship to {name}",
-                        where="--to" if name.endswith(".tar") else "--tag",
-                        hint="put {host} into the name",
-                    )
-                taken[name] = host
+        # As if they were all of different ones.
+        refuse_shared({host: self.places(host, f"a{n}") for n, host in enumerate(self.hosts)})
 
-    def names(self, host: str) -> list[str]:
+    def places(self, host: str, arch: str) -> list[str]:
+        """Return all places that no other host may ship to beside this one."""
+        places = [*self.names(host, arch), str(self.archive(host))]
+        if self.to and self.to.endswith(".tar"):
+            places.append(self._filled(self.to, host, arch))
+        return places
+
+    def names(self, host: str, arch: str) -> list[str]:
         """Return the tags that one host's image gets, in full, none twice."""
         several = len(self.hosts) > 1
         default = f"rootwright/{self.playbook}" + (":{host}" if several else "")
-        given = [tag.replace("{host}", host) for tag in self.tags or [default]]
+        given = [self._filled(tag, host, arch) for tag in self.tags or [default]]
         return list(dict.fromkeys(str(parse_reference(tag)) for tag in given))
 
     def archive(self, host: str) -> Path:
@@ -75,10 +81,20 @@ class Shipping:
         suffix = f"-{host}" if len(self.hosts) > 1 else ""
         return Path("dist") / f"{self.playbook}{suffix}.tar"
 
-    def sink(self, host: str) -> Sink:
+    def sink(self, host: str, arch: str) -> Sink:
         """Return where one host's image goes. Raises UsageError or ShipError."""
-        to = self.to and self.to.replace("{host}", host)
+        to = self._filled(self.to, host, arch) if self.to else None
         return open_sink(to, self.archive(host))
+
+    @staticmethod
+    def _filled(name: str, host: str, arch: str) -> str:
+        return name.replace("{host}", host).replace("{arch}", arch)
+
+
+def architecture(recipe: Recipe, facts: Mapping[str, str]) -> str:
+    """Return what the image of a recipe is for, in the Docker world's words."""
+    machine = facts.get("arch", "")
+    return recipe.architecture or _ARCHITECTURES.get(machine, machine)
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ def ship(
     """
     epoch = _epoch(session)
     root = _Root(session, host, layer_spec(session.folder, recipe, epoch))
-    config = functools.partial(_config, recipe, session.facts.get("arch", ""), epoch)
+    config = functools.partial(_config, recipe, architecture(recipe, session.facts), epoch)
     if sink.current(tags):
         layer = read_digest(root.ask(digest_script(root.layer)), host.name)
         there = sink.unchanged(layer, config(layer.digest), tags)
@@ -149,7 +165,7 @@ def _epoch(session: Session) -> int:
     )
 
 
-def _config(recipe: Recipe, machine: str, epoch: int, diff_id: str) -> bytes:
+def _config(recipe: Recipe, arch: str, epoch: int, diff_id: str) -> bytes:
     assert recipe.image
     image = recipe.image
     date = datetime.fromtimestamp(epoch, UTC)
@@ -160,7 +176,7 @@ def _config(recipe: Recipe, machine: str, epoch: int, diff_id: str) -> bytes:
         for name, value in image.labels.items()
     }
     return image_config(
-        architecture=recipe.architecture or _ARCHITECTURES.get(machine, machine),
+        architecture=arch,
         created_epoch=epoch,
         diff_id=diff_id,
         cmd=image.cmd,

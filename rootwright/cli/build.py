@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,13 +21,15 @@ from rootwright.playbook import REGISTRY, Option, Playbook
 
 COMMON_LISTS = {
     "host": "a host or group of the inventory; may be repeated (default: localhost)",
-    "tag": "the image's name in Docker; may be repeated (default: rootwright/PLAYBOOK:latest)",
+    "tag": "the image's name in Docker; may be repeated, and hold {host} and {arch} (default: "
+    "rootwright/PLAYBOOK:latest)",
 }
 COMMON_TEXTS = {
     "inventory": "the inventory's file (default: inventory/hosts.toml)",
     "to": "where the image goes: docker, docker://SOCKET or FILE.tar (default: docker, and the "
     "archive dist/PLAYBOOK.tar when no engine answers)",
     "work_dir": "the folder on the host below which roots lie (default: /var/lib/rootwright)",
+    "parallel": "how many hosts are worked on at the same time (default: 10)",
     "events": "write each event, as it happens, to this file as a line of JSON",
 }
 COMMON_FLAGS = {
@@ -98,7 +101,7 @@ def build(playbook: Playbook, given: Mapping[str, object]) -> None:
     from rootwright.cli.sample import preparing
     from rootwright.hosts import PASSWORD_VARIABLE, ask_on_terminal
     from rootwright.report import Console, EventLog, Masker, Reporters
-    from rootwright.run import DEFAULT_WORK_DIR, RunOptions, run
+    from rootwright.run import DEFAULT_WORK_DIR, PARALLEL, RunOptions, run
     from rootwright.ship import Shipping
 
     inventory = Inventory.load(_path(given["inventory"]))
@@ -138,6 +141,7 @@ def build(playbook: Playbook, given: Mapping[str, object]) -> None:
             fresh=bool(given["fresh"]),
             accept_new=bool(given["accept_new_host_key"]),
             shipping=shipping,
+            parallel=parallel(given["parallel"]) or PARALLEL,
             prepare=stack.enter_context(
                 preparing([given for _, given in plays], lambda text: reporter.note("", text))
             ),
@@ -194,6 +198,19 @@ def work_dir(given: object) -> str:
             hint="give an absolute path below a folder, such as /var/lib/rootwright",
         )
     return path
+
+
+def parallel(given: object) -> int:
+    """Return how many plays work at the same time, 0 unless it was given.
+
+    Raises UsageError for what is no such number.
+    """
+    if given is None:
+        return 0
+    if not re.fullmatch("0*[1-9][0-9]{0,5}", str(given), re.ASCII):
+        hint = "give how many hosts, such as 10"
+        raise UsageError(f"{str(given)!r} is no number of hosts", where="--parallel", hint=hint)
+    return int(str(given))
 
 
 def _path(value: object) -> Path | None:

@@ -26,6 +26,8 @@ _TICK = 0.1
 _PATIENCE = 0.2
 # The end of a line of output that no terminal is wide enough for is not worth cleaning.
 _WIDEST_OUTPUT = 1000
+# More hosts than this are counted rather than named.
+_NAMED = 5
 
 
 class Console(Reporter):
@@ -63,6 +65,7 @@ class Console(Reporter):
         # One lock for everything, the ticker included: what is printed is printed whole.
         self._lock = threading.RLock()
         self._hosts: list[str] = []
+        self._over: set[str] = set()
         self._name_width = 0
         self._doing: dict[str, Doing] = {}
         self._region: Region | None = None
@@ -152,9 +155,14 @@ class Console(Reporter):
         try:
             if self._region is None:
                 self._region = Region(self._stream, colour=self._colour)
-            self._region.draw(steps, bars, lines)
+            self._region.draw(steps, bars, lines, self._tally())
         except OSError:
             self._gone = True
+
+    def _tally(self) -> str:
+        if len(self._hosts) <= _NAMED:
+            return ""
+        return f"{len(self._over)} of {len(self._hosts)} hosts done"
 
     def _stand_still(self) -> None:
         """Take the live lines away, and print what waited for the next drawing."""
@@ -202,7 +210,7 @@ class Console(Reporter):
         if not new:
             return
         self._hosts += new
-        where = ", ".join(new) if len(new) <= 5 else f"{len(new)} hosts"
+        where = ", ".join(new) if len(new) <= _NAMED else f"{len(new)} hosts"
         remark = ", a check: nothing is changed" if self._check else ""
         self._print(((f"{playbook} on {where}", "bold"), (remark, "")))
 
@@ -292,6 +300,7 @@ class Console(Reporter):
         """Print the error that ended the play, if one did."""
         with self._lock:
             self._set_doing(host, None)
+            self._over.add(host)
             if report.error is not None:
                 self._print(*say.error_lines(self._prefix(host), report.error))
 

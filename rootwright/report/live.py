@@ -91,23 +91,34 @@ class Region:
         return self._live.is_started
 
     def draw(
-        self, steps: Sequence[Line], bars: Sequence[tuple[str, Doing]], above: Sequence[Line]
+        self,
+        steps: Sequence[Line],
+        bars: Sequence[tuple[str, Doing]],
+        above: Sequence[Line],
+        tally: str = "",
     ) -> None:
         """Show these lines, and these bars with their labels, instead of those shown before.
 
-        above: lines to stay, printed above the live ones.
+        Those that do not fit are counted.
+
+        above: lines to stay, printed above the live ones. tally: a line below them.
         """
         from rich.console import Group
 
-        self._update(bars)
-        room = max(1, self._console.height - _LINES_ABOVE - len(bars))
-        hidden = len(steps) - room
-        shown = [self._text(line) for line in (steps if hidden <= 0 else steps[: room - 1])]
+        room = max(1, self._console.height - _LINES_ABOVE)
+        hidden = len(steps) + len(bars) + bool(tally) - room
         if hidden > 0:
-            shown.append(self._text(((f"and {hidden + 1} more hosts at work", "dim"),)))
+            hidden += not tally  # for the line that says so
+            bars = bars[: room - 1]
+            steps = steps[: room - 1 - len(bars)]
+            tally = ", ".join(filter(None, [f"and {hidden} more hosts at work", tally]))
+        self._update(bars)
+        shown = [self._text(line) for line in steps]
+        below = [self._text(((tally, "dim"),))] if tally else []
         self._live.start()
         self._live.update(
-            Group(*shown, *([self._progress.get_renderable()] if bars else [])), refresh=True
+            Group(*shown, *([self._progress.get_renderable()] if bars else []), *below),
+            refresh=True,
         )
         if above:
             self._print(above)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rootwright.module import Module
-from rootwright.playbook import Recipe, playbook
+from rootwright.playbook import ImageConfig, Recipe, playbook
 from rootwright.resource import Bootstrap, File, Resource
 
 _SCRIPT = """
@@ -50,13 +50,19 @@ class Noted(Module):
 
 @playbook()
 def waiting(
-    facts: Mapping[str, str], *, folder: str = "/nowhere", stamp: str = "one", text: str = "note"
+    facts: Mapping[str, str],
+    *,
+    folder: str = "/nowhere",
+    stamp: str = "one",
+    text: str = "note",
+    ship: bool = False,
 ) -> Recipe:
     """Wait.
 
-    folder: where to say so.
+    folder: where to say so. ship: make an image of it.
     """
-    return Recipe(root=[Grown(folder=folder, stamp=stamp), Noted(text=text)])
+    root = [Grown(folder=folder, stamp=stamp), Noted(text=text)]
+    return Recipe(root=root, image=ImageConfig() if ship else None)
 '''
 
 _PROGRAM = (

@@ -88,6 +88,9 @@ class Sshd:
     folder: made if missing; holds configuration, keys and log.
     options: lines of sshd_config that go before, and therefore win over, its own.
     program: what to start instead of this machine's sshd, given sshd's arguments.
+    own: a folder that is another one, and empty, for whoever comes in through this server; by it
+        several servers are several hosts.
+    machine: what the host says it is (``uname -m``), in the words of setarch(8), such as i686.
     port: where it listens.
     client_key: the path of a private key that every user may log in with.
     host_key: its public host key, ``ssh-ed25519 AAAA…``.
@@ -95,7 +98,13 @@ class Sshd:
     """
 
     def __init__(
-        self, folder: Path, *, options: Sequence[str] = (), program: Sequence[str] = ()
+        self,
+        folder: Path,
+        *,
+        options: Sequence[str] = (),
+        program: Sequence[str] = (),
+        own: str = "",
+        machine: str = "",
     ) -> None:
         self.folder = folder = folder.absolute()
         self.host = LOOPBACK
@@ -104,6 +113,11 @@ class Sshd:
         self.client_key = folder / "client_key"
         self._options = "\n".join(options)
         self._program = list(program)
+        self._before = ["setarch", machine] if machine else []
+        if own:
+            Path(own).mkdir(parents=True, exist_ok=True)
+            mount = 'mount -t tmpfs -o mode=755 tmpfs "$0"; exec "$@"'
+            self._before += ["unshare", "--mount", "sh", "-euc", mount, own]
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -231,7 +245,11 @@ class Sshd:
             (self.folder / "sshd_config").write_text(config)
             starts = self._starts()
             self._process = subprocess.Popen(
-                [*program, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.log)],
+                [
+                    *self._before,
+                    *program,
+                    *("-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.log)),
+                ],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # a Ctrl-C at the tests is not for it
             )

@@ -18,7 +18,7 @@ HOSTS = {"session", "hosts", "inventory"}
 SHIPPING = {"layer", "layer_stream", "image", "sinks"}
 # They know nobody, and only those who join the wings know them.
 ALONE = [{"catalog"}, {"report"}, {"doctor"}, {"sample_mirror"}]
-JOINING = {"play", "run", "ship", "cli"}
+JOINING = {"play", "run", "together", "ship", "cli"}
 WINGS = [STATE, HOSTS, SHIPPING, *ALONE]
 
 HEAVY = {"docker", "fabric", "jinja2", "paramiko", "rich"}
