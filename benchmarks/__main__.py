@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import main
+from benchmarks import BUDGET, main
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
@@ -13,7 +13,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--runs", type=int, default=5, help="runs of each contender in each case")
     parser.add_argument(
-        "--budget", type=float, default=300.0, help="seconds of a contender in one case"
+        "--budget", type=float, default=BUDGET, help="seconds of a contender in one case"
     )
     given = parser.parse_args()
     main(given.names, runs=given.runs, budget=given.budget)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmarks import arch, converge, debian, hosts, listing, ship
+from benchmarks import arch, converge, debian, hosts, listing, ship, summary
 from benchmarks.results import Findings, save
 from rootwright.cli.edge import edge
 from rootwright.errors import UsageError
@@ -21,7 +21,7 @@ GROUPS: dict[str, Callable[[int, float], Findings]] = {
 
 
 def run_groups(names: Sequence[str], runs: int, budget: float) -> None:
-    """Run groups, print their tables, write their results.
+    """Run groups, print their tables, write their results and README's figures.
 
     Raises UsageError for an unknown group.
     """
@@ -33,3 +33,4 @@ def run_groups(names: Sequence[str], runs: int, budget: float) -> None:
             raise UsageError("a benchmark runs at least once", where="--runs")
         for name in names or GROUPS:
             print(save(GROUPS[name](runs, budget)))
+            summary.write()

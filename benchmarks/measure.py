@@ -15,6 +15,9 @@ from pathlib import Path
 from rootwright.errors import StepError
 from rootwright.text import harmless
 
+LEAST = 3
+"""Runs of whoever is slow: fewer would give no spread."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -89,13 +92,14 @@ def in_turns(
 ) -> dict[str, list[Run]]:
     """Run contenders A B A B …; return the runs of each.
 
-    Those that have used up the budget, in seconds, get no further turn, but each gets one.
+    A contender whose next run would take it past the budget, in seconds, gets no further turn once
+    it had `LEAST`.
     """
     taken: dict[str, list[Run]] = {name: [] for name in contenders}
     for turn in range(runs):
         for name, once in contenders.items():
             spent = sum(run.seconds for run in taken[name])
-            if turn and spent * (turn + 1) / turn > budget:
+            if turn >= LEAST and spent * (turn + 1) / turn > budget:
                 continue
             run = once()
             taken[name].append(run)

@@ -1,4 +1,4 @@
-"""What a group of benchmarks found, as JSON, as a table, and as a picture."""
+"""What a group of benchmarks found, kept as JSON, as a table, and as a picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import plot
+from benchmarks import plot, tables
 from benchmarks.measure import Run, Spread, ratios
 
 FOLDER = Path(__file__).resolve().parent / "results"
@@ -62,21 +62,6 @@ class Target:
         return Spread.of(self.values).median <= self.limit
 
 
-@dataclass(frozen=True)
-class Findings:
-    """All that one group found.
-
-    versions: of the programs that took part. notes: sentences the reader needs.
-    """
-
-    group: str
-    title: str
-    cases: Sequence[Case]
-    targets: Sequence[Target] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-
-
 def machine() -> dict[str, str]:
     """Return what kind of machine this is, and nothing that would tell which."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
@@ -98,6 +83,28 @@ def _system() -> str:
         return ""
 
 
+def _today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that one group found.
+
+    versions: of the programs that took part. notes: sentences the reader needs.
+    date, machine: when and where.
+    """
+
+    group: str
+    title: str
+    cases: Sequence[Case]
+    targets: Sequence[Target] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    date: str = field(default_factory=_today)
+    machine: Mapping[str, str] = field(default_factory=machine)
+
+
 def first_line(*argv: str) -> str:
     """Return the first line a program prints, for its version; nothing when it is not there."""
     try:
@@ -110,75 +117,32 @@ def first_line(*argv: str) -> str:
 def save(findings: Findings, folder: Path = FOLDER) -> str:
     """Write a group's JSON, table and picture; return the table."""
     folder.mkdir(exist_ok=True)
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    raw = {
-        "group": findings.group,
-        "date": today,
-        "machine": machine(),
-        "versions": dict(findings.versions),
-        "notes": list(findings.notes),
-        "cases": [dataclasses.asdict(case) for case in findings.cases],
-        "targets": [
-            dataclasses.asdict(target) | {"met": target.met} for target in findings.targets
-        ],
-    }
     base = folder / findings.group
-    base.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
-    text = table(findings, today)
+    raw = json.dumps(dataclasses.asdict(findings), indent=1)
+    base.with_suffix(".json").write_text(f"{raw}\n")
+    text = tables.table(findings)
     base.with_suffix(".md").write_text(text)
-    base.with_suffix(".svg").write_text(plot.picture(findings.title, _bars(findings.cases)))
+    bars = [
+        plot.Bar(f"{case.what}, {case.where}", name, Spread.of([run.seconds for run in runs]))
+        for case in findings.cases
+        for name, runs in case.runs.items()
+    ]
+    base.with_suffix(".svg").write_text(plot.picture(findings.title, bars))
     return text
 
 
-def _bars(cases: Sequence[Case]) -> list[plot.Bar]:
-    return [
-        plot.Bar(f"{case.what}, {case.where}", name, Spread.of([run.seconds for run in runs]))
-        for case in cases
-        for name, runs in case.runs.items()
+def load(group: str, folder: Path = FOLDER) -> Findings | None:
+    """Return what was found by a group when it was last run, None if it never was."""
+    path = folder / f"{group}.json"
+    if not path.is_file():
+        return None
+    raw = json.loads(path.read_text())
+    raw["targets"] = [Target(**target) for target in raw["targets"]]
+    raw["cases"] = [
+        Case(
+            **case
+            | {"runs": {name: [Run(**r) for r in runs] for name, runs in case["runs"].items()}}
+        )
+        for case in raw["cases"]
     ]
-
-
-def table(findings: Findings, today: str) -> str:
-    """Return what was found as Markdown."""
-    lines = [f"# {findings.title}", "", _setting(findings, today), ""]
-    sized = any(case.size for case in findings.cases)
-    head = ["what", "where", "who", "seconds: median (min–max)", "runs"]
-    head += ["MB/s", "peak MiB"] if sized else []
-    head += ["ours / theirs: median (min–max)", "CPU s"]
-    lines += [_row(head), _row(["---"] * len(head))]
-    for case in findings.cases:
-        ours = next(iter(case.runs))
-        for name, runs in case.runs.items():
-            spread = Spread.of([run.seconds for run in runs])
-            compared = "" if name == ours else _spread(Spread.of(case.ratios(name)), 3)
-            peak = max(run.peak_kib for run in runs) / 1024
-            moved = [f"{case.size / 1e6 / spread.median:.0f}", f"{peak:.0f}"] if sized else []
-            cpu = Spread.of([run.cpu_seconds for run in runs]).median
-            told = [case.what, case.where, name, _spread(spread, 2), str(spread.count)]
-            lines.append(_row([*told, *moved, compared, f"{cpu:.2f}"]))
-    if findings.targets:
-        lines += ["", _row(["target", "limit", "measured: median (min–max)", "runs", ""])]
-        lines.append(_row(["---"] * 5))
-        for target in findings.targets:
-            spread = Spread.of(target.values)
-            verdict = "met" if target.met else "**missed**"
-            limit = f"≤ {target.limit:.3g}{target.unit}"
-            measured = _spread(spread, 3) + target.unit
-            lines.append(_row([target.what, limit, measured, str(spread.count), verdict]))
-    lines += ["", *(f"- {note}" for note in findings.notes)] if findings.notes else []
-    return "\n".join([*lines, ""])
-
-
-def _setting(findings: Findings, today: str) -> str:
-    kind = ", ".join(f"{name} {value}" for name, value in machine().items())
-    versions = ", ".join(f"{name} {value}" for name, value in findings.versions.items() if value)
-    return f"{today}. Machine: {kind}." + (f" Versions: {versions}." if versions else "")
-
-
-def _spread(spread: Spread, digits: int) -> str:
-    low, high = f"{spread.low:.{digits}f}", f"{spread.high:.{digits}f}"
-    return f"{spread.median:.{digits}f} ({low}–{high})"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return Findings(**raw)
