@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import difflib
+import gc
 import importlib.util
 import pkgutil
 import re
@@ -146,4 +148,6 @@ def main(argv: Sequence[str] | None = None, collection: Collection | None = None
         namespace=collection or namespace(),
         version=__version__,
     )
+    # Python looks for cycles among all there is before it ends, which is then thrown away anyhow.
+    atexit.register(gc.freeze)
     program.run(list(argv) if argv is not None else None)
