@@ -15,6 +15,7 @@ rw_encoded() { base64 | tr -d '\n'; }
 # rw_keep: hold the lock on rw_dir, run the loop, and clean up however it ends. The terminal going
 # away (controller killed, connection lost) arrives here as a hang-up.
 rw_keep() {
+    [ -t 0 ] || { echo 'the host gives no terminal; its sshd must: PermitTTY yes' && exit 1; }
     stty raw -echo
     export LC_ALL=C
     if [ -d "$rw_dir" ] && [ ! -f "$rw_dir/lock" ] && [ -n "$(ls -A "$rw_dir")" ]; then

@@ -14,6 +14,7 @@ import fabric
 import paramiko
 import pexpect
 from fabric.tunnels import Tunnel
+from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from rootwright.errors import HostError, RootwrightError
 from rootwright.hosts.base import ByteStream, Host, PasswordPrompt
@@ -141,7 +142,7 @@ class SSHHost(Host):
 
     def _start_terminal(self, command: str) -> Terminal:
         with self._channel() as channel:
-            channel.get_pty(term="dumb", width=200, height=24)
+            _ask_for_terminal(channel)
             channel.exec_command(command)
             return ChannelTerminal(channel, self.name)
 
@@ -244,6 +245,23 @@ class _ChannelSpawn(Spawn):
 
 class _BoundedChannelSpawn(Bounded, _ChannelSpawn):
     pass
+
+
+def _ask_for_terminal(channel: paramiko.Channel) -> None:
+    """Ask for a terminal and do not wait for the answer: paramiko's get_pty takes a round trip.
+
+    Where none is given, the keeper finds none and says so. RFC 4254, 6.2.
+    """
+    ask = paramiko.Message()
+    ask.add_byte(cMSG_CHANNEL_REQUEST)
+    ask.add_int(channel.remote_chanid)
+    ask.add_string("pty-req")
+    ask.add_boolean(False)  # no answer
+    ask.add_string("dumb")
+    for size in (200, 24, 0, 0):  # columns and rows, then pixels, which do not count
+        ask.add_int(size)
+    ask.add_string("")  # modes: the host's own
+    channel.get_transport().packetizer.send_message(ask)
 
 
 class ChannelTerminal(Terminal):

@@ -314,7 +314,10 @@ def test_a_server_that_gives_no_terminal(
 ) -> None:
     with Sshd(tmp_path / "strict", options=[option]) as strict:
         (home / ".ssh/known_hosts").write_text(strict.known_hosts_line())
-        assert isinstance(refused(spec(strict), work_dir), HostError)
+        error = refused(spec(strict), work_dir)
+        assert isinstance(error, HostError)
+        # Nobody waits for the answer to the request for a terminal: the keeper says it.
+        assert ("the host gives no terminal" in error.output) == (option == "PermitTTY no")
 
 
 def test_a_server_that_gives_no_second_channel(
