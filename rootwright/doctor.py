@@ -7,7 +7,7 @@ prints them all; a play stops at the first lack in its first second.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from rootwright.errors import StepError
@@ -36,13 +36,11 @@ class Check:
     """One thing a host must offer.
 
     script: sh that prints what `judge` is given; run in the session, in the root's folder's host.
-    brief: the same for a play, which needs no version and has no time; the script unless given.
     """
 
     name: str
     script: str
     judge: Callable[[str], Verdict]
-    brief: str = ""
 
     @property
     def fact(self) -> str:
@@ -60,18 +58,36 @@ def tool(name: str, package: str) -> Check:
         return Verdict("not found", f"{name} is missing", mend)
 
     version = f"{name} --version 2>/dev/null | head -n 1 | grep . || command -v {name}"
-    found = f"command -v {name}"
-    return Check(name, f"{found} >/dev/null && {{ {version}; }}", judge, found)
+    return Check(name, f"command -v {name} >/dev/null && {{ {version}; }}", judge)
+
+
+_TOOLS = {
+    "sha256sum": "coreutils",
+    "base64": "coreutils",
+    "awk": "gawk",
+    "chroot": "coreutils",
+    "flock": "util-linux",
+}
+"""What every play needs, by the package that brings it."""
+
+
+def _tools(missing: str) -> Verdict:
+    for name in missing.split()[:1]:
+        return tool(name, _TOOLS.get(name, name)).judge("")
+    return Verdict(", ".join(_TOOLS))
 
 
 def _tar(said: str) -> Verdict:
-    if "GNU tar" in said:
-        return Verdict(said)
-    return Verdict(said or "not found", "tar is not GNU tar", "apt-get install tar")
+    version = said.partition("\n")[0]
+    if "GNU tar" in version:
+        return Verdict(version)
+    return Verdict(version or "not found", "tar is not GNU tar", "apt-get install tar")
 
 
 def _room(said: str) -> Verdict:
-    kib = int(said) if said.isdecimal() else 0
+    # The fourth of df's columns, whose names are in a line before.
+    number = "".join(said.partition("\n")[2].split()[3:4])
+    kib = int(number) if number.isdecimal() else 0
     found = f"{kib / 1024**2:.1f} GiB free"
     if kib * 1024 >= ROOM_NEEDED:
         return Verdict(found)
@@ -90,29 +106,42 @@ def _clock(said: str) -> Verdict:
 
 _ROOM = Check(
     "disk space",
-    'd=$rw_dir; while [ ! -d "$d" ]; do d=${d%/*}; d=${d:-/}; done; '
-    "df -Pk \"$d\" | awk 'NR == 2 { print $4 }'",
+    'd=$rw_dir; while [ ! -d "$d" ]; do d=${d%/*}; d=${d:-/}; done; df -Pk "$d"',
     _room,
 )
+
+_TAR = Check("GNU tar", "tar --version", _tar)
+_CLOCK = Check("clock", "date +%s", _clock)
 
 CHECKS = (
     Check("privilege", "id -un", Verdict),
     Check("namespaces", "readlink /proc/self/ns/mnt", Verdict),
-    Check("GNU tar", "tar --version | head -n 1", _tar),
-    tool("sha256sum", "coreutils"),
-    tool("base64", "coreutils"),
-    tool("awk", "gawk"),
-    tool("chroot", "coreutils"),
-    tool("flock", "util-linux"),
+    _TAR,
+    *(tool(name, package) for name, package in _TOOLS.items()),
     _ROOM,
-    Check("clock", "date +%s", _clock),
+    _CLOCK,
 )
 """Every check, in the order in which they are printed."""
 
+PLAYED = (
+    _TAR,
+    Check(
+        "tools",
+        # Without their versions, which nobody reads here: that would take a process for each.
+        f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null || echo $t; done",
+        _tools,
+    ),
+    _ROOM,
+    _CLOCK,
+)
+"""Those of a play."""
 
-def verdicts(facts: Mapping[str, str]) -> list[tuple[Check, Verdict]]:
+
+def verdicts(
+    facts: Mapping[str, str], checks: Iterable[Check] = CHECKS
+) -> list[tuple[Check, Verdict]]:
     """Return what each check found, from the facts of a session that was asked for them."""
-    return [(check, check.judge(facts.get(check.fact, ""))) for check in CHECKS]
+    return [(check, check.judge(facts.get(check.fact, ""))) for check in checks]
 
 
 def require(facts: Mapping[str, str], host: str, *, room: bool) -> None:
@@ -120,6 +149,6 @@ def require(facts: Mapping[str, str], host: str, *, room: bool) -> None:
 
     room: whether a root is about to be made; otherwise little room is no lack.
     """
-    for check, verdict in verdicts(facts):
+    for check, verdict in verdicts(facts, PLAYED):
         if verdict.lack and (room or check is not _ROOM):
             raise StepError(verdict.lack, where=host, hint=verdict.mend)

@@ -65,7 +65,7 @@ rw_in() {
     [ -d "${rw_parent:-/}" ] || rw_fail "the folder of $1 does not exist"
 }
 
-rw_b64() { base64 | tr -d '\n'; }
+rw_b64() { base64 -w 0; }
 
 rw_exists() { [ -e "$rw_path" ] || [ -L "$rw_path" ]; }
 
@@ -118,14 +118,18 @@ rw_probe_file() {
 # with that digest, looking at all of them with a handful of processes; add the indices of the
 # others, which are to be probed one by one, to rw_again.
 rw_glance() {
-    rw_list=''
+    rw_list='' rw_sums='' rw_files=''
     while [ $# -gt 0 ]; do
         if rw_at "$3" && [ -f "$rw_path" ] && [ ! -L "$rw_path" ]; then
             # Names that the tools below would write in another way are probed alone.
             case $rw_path in
             *[!A-Za-z0-9/._+@:,~%-]*) rw_again="$rw_again$1 " ;;
-            *) rw_list="$rw_list$1 $2  $rw_path
-" ;;
+            *)
+                rw_list="$rw_list$1 $2  $rw_path
+" rw_sums="$rw_sums$2  $rw_path
+" rw_files="$rw_files$rw_path
+"
+                ;;
             esac
         else
             rw_again="$rw_again$1 "
@@ -135,8 +139,8 @@ rw_glance() {
     [ -n "$rw_list" ] || return 0
     rw_seen=$({
         printf %s "$rw_list"
-        printf %s "$rw_list" | cut -d' ' -f2- | sha256sum -c 2>/dev/null
-        printf %s "$rw_list" | cut -d' ' -f4- | xargs stat -c '%n mode=%f uid=%u gid=%g rdev=%t:%T size=%s'
+        printf %s "$rw_sums" | sha256sum -c 2>/dev/null
+        printf %s "$rw_files" | xargs stat -c '%n mode=%f uid=%u gid=%g rdev=%t:%T size=%s'
     } | awk -v mark="$(printf '\036')${rw_nonce-} state" '
         NF == 3 { if ($3 in number) again = again $1 " "; else { number[$3] = $1; digest[$3] = $2 } next }
         NF == 2 { if ($2 == "OK") right[substr($1, 1, length($1) - 1)]; next }

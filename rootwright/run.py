@@ -131,7 +131,7 @@ class _Play:
             who=whoami(),
             check=options.check,
             vocabulary=vocabulary(epoch),
-            facts=[*facts, *((check.fact, check.brief or check.script) for check in doctor.CHECKS)],
+            facts=[*facts, *((check.fact, check.script) for check in doctor.PLAYED)],
         )
         self.host = connect(self.spec, ask=options.ask, accept_new=options.accept_new)
         try:

@@ -230,10 +230,8 @@ class Session:
             if kind == "ready":
                 self._waiting = True
                 return
-            if kind == "folder":
-                self.folder = _text(payload)
-            elif kind == "facts":
-                self.facts = self._facts(spec, _text(payload))
+            if kind == "facts":
+                self.folder, self.facts = self._facts(spec, _text(payload))
             elif kind == "held":
                 raise BusyError(
                     f"the root is held by another play: {harmless(_text(payload)).strip()}",
@@ -255,12 +253,12 @@ class Session:
             "(unshare); `invoke doctor` looks closer",
         )
 
-    def _facts(self, spec: SessionSpec, said: str) -> dict[str, str]:
-        values = said.split("\036")[:-1]
+    def _facts(self, spec: SessionSpec, said: str) -> tuple[str, dict[str, str]]:
+        folder, *values = said.split("\036")[:-1] or [""]
         if len(values) != len(spec.facts):
             raise StepError("the host's answer makes no sense", where=self._host.name)
         pairs = zip(spec.facts, values, strict=True)
-        return {name: value.strip() for (name, _), value in pairs}
+        return folder, {name: value.strip() for (name, _), value in pairs}
 
     def _lost(self) -> HostError:
         return HostError(
@@ -276,10 +274,11 @@ def boot_script(spec: SessionSpec, nonce: str) -> str:
     keeper = _compact(importlib.resources.files("rootwright").joinpath("session.sh").read_text())
     # All in one record: to encode each by itself would cost six processes a fact.
     facts = "".join(f"({script}\n)\nprintf '\\036'\n" for _, script in spec.facts)
+    facts = f"printf '%s\\036' \"$rw_dir\"\n{facts}"
     facts = f'rw_say facts "$( {{\n{facts}:\n}} 2>/dev/null </dev/null | rw_encoded)"'
     # Not in the environment: no program on the host needs to know the session's secret.
     inner = f"rw_nonce={nonce} rw_dir=$1\n{keeper}\n{_compact(spec.vocabulary)}\n"
-    inner += f'rw_say folder "$(printf %s "$rw_dir" | rw_encoded)"\n{facts}\nrw_serve'
+    inner += f"{facts}\nrw_serve"
     settings = {
         "rw_nonce": nonce,
         "rw_dir": spec.folder,

@@ -10,7 +10,7 @@
 # A record is a line no program prints by accident, wherever in a line it begins.
 rw_say() { printf '\036%s %s\n' "$rw_nonce" "$*"; }
 
-rw_encoded() { base64 | tr -d '\n'; }
+rw_encoded() { base64 -w 0; }
 
 # rw_keep: hold the lock on rw_dir, run the loop, and clean up however it ends. The terminal going
 # away (controller killed, connection lost) arrives here as a hang-up.
@@ -22,20 +22,22 @@ rw_keep() {
         rw_say refused "$rw_dir is not empty and was not made by us"
         exit 1
     fi
-    # Whoever owns the folder could lead us elsewhere.
-    if [ -d "$rw_dir" ] && { [ -L "$rw_dir/lock" ] || [ "$(stat -Lc %u "$rw_dir")" != "$(id -u)" ]; }; then
+    # Whoever owns the folder could lead us elsewhere. (-O, and -ef below: every sh knows them.)
+    # shellcheck disable=SC3067
+    if [ -d "$rw_dir" ] && { [ -L "$rw_dir/lock" ] || [ ! -O "$rw_dir" ]; }; then
         rw_say refused "$rw_dir belongs to somebody else"
         exit 1
     fi
     if [ "$rw_check" = 0 ]; then
-        { mkdir -p "$rw_dir" && : >>"$rw_dir/lock"; } || { rw_say refused "cannot write $rw_dir" && exit 1; }
+        { { [ -d "$rw_dir" ] || mkdir -p "$rw_dir"; } && : >>"$rw_dir/lock"; } || { rw_say refused "cannot write $rw_dir" && exit 1; }
     fi
     if [ -d "$rw_dir" ]; then rw_dir=$(cd -P "$rw_dir" && pwd -P); fi
     if [ -f "$rw_dir/lock" ]; then
         exec 9<>"$rw_dir/lock"
         # A play that was just killed takes a moment to die.
         flock -w 3 9 || { rw_say held "$(rw_encoded <"$rw_dir/lock")" && exit 1; }
-        if [ "$(stat -Lc %d:%i "$rw_dir/lock")" != "$(stat -Lc %d:%i /proc/self/fd/9)" ]; then
+        # shellcheck disable=SC3013
+        if [ ! "$rw_dir/lock" -ef /proc/self/fd/9 ]; then
             rw_say refused "$rw_dir was removed just now"
             exit 1
         fi
@@ -67,7 +69,12 @@ rw_keep() {
 # moment to die, and one that still writes makes rm fail.
 rw_sweep() {
     for rw_try in 1 2 3 4 5 6 7 8 9 10; do
-        rm -rf --one-file-system "$rw_dir"/*.part "$rw_dir/tree/tmp" 2>/dev/null && return
+        set --
+        for rw_left in "$rw_dir"/*.part "$rw_dir/tree/tmp"; do
+            if [ -e "$rw_left" ] || [ -L "$rw_left" ]; then set -- "$@" "$rw_left"; fi
+        done
+        [ $# -gt 0 ] || return 0
+        rm -rf --one-file-system "$@" 2>/dev/null && return
         sleep "0.$rw_try"
     done
 }

@@ -81,8 +81,7 @@ class Host(ABC):
 
         Raises HostError.
         """
-        sudo = f"sudo -p {shlex.quote(prompt)} --"
-        return self._start_terminal(_as_root(script, self._become, sudo))
+        return self._start_terminal(_as_root(script, self._become, "-p", prompt))
 
     def sudo_password(self) -> str:
         """Return what to answer to sudo's prompt: from the environment, or asked once.
@@ -103,7 +102,7 @@ class Host(ABC):
         mark = secrets.token_hex(16)
         # Where sudo does not ask, the password would be left for the script to read.
         script = f"exec </dev/null\necho {mark}\n{script}"
-        command = _as_root(script, self._become, "sudo -S -p '' --")
+        command = _as_root(script, self._become, "-Sp", "")
         first = b"" if self._password is None else self._password.encode() + b"\n"
         return _Marked(self._start_stream(command, first), mark.encode() + b"\n", self.name)
 
@@ -139,20 +138,25 @@ class _Marked(ByteStream):
         self._stream.close()
 
 
-def _as_root(script: str, become: str | None, sudo: str) -> str:
-    """Return a line for any login shell that runs a sh script as root."""
-    inner = _carried(script)
-    if become == "none":
-        return f"exec {inner}"
-    if become == "sudo":
-        return f"exec {sudo} {inner}"
-    choose = f'if [ "$(id -u)" = 0 ]; then exec {inner}; else exec {sudo} {inner}; fi'
-    return f"exec {_carried(choose)}"
+def _as_root(script: str, become: str | None, flags: str, prompt: str) -> str:
+    """Return a line for any login shell that runs a sh script as root.
 
-
-def _carried(script: str) -> str:
+    flags, prompt: sudo's, which takes the prompt after its flags.
+    """
     # Base64 and single quotes read the same to sh, bash, zsh, fish and csh, whose words are short.
     encoded = base64.b64encode(script.encode("utf-8", "surrogateescape")).decode()
     words = " ".join(encoded[i : i + 4000] for i in range(0, len(encoded), 4000))
-    decode = 'rw_carried=$(printf %s "$@" | base64 -d); set --; eval "$rw_carried"'
-    return f"sh -c '{decode}' sh {words}"
+    if become == "none":
+        return f"exec sh -c '{_DECODE}' sh {words}"
+    sudo = f"sudo {flags} {shlex.quote(prompt)} -- sh -c"
+    if become == "sudo":
+        return f"exec {sudo} '{_DECODE}' sh {words}"
+    again = _DECODE.translate({ord(char): f"\\{char}" for char in '$"'})
+    other = f'rw_prompt=$1; shift; exec sudo {flags} "$rw_prompt" -- sh -c "{again}" sh "$@"'
+    return (
+        f"exec sh -c 'if [ \"$(id -u)\" = 0 ]; then shift; {_DECODE}; else {other}; fi' "
+        f"sh {shlex.quote(prompt)} {words}"
+    )
+
+
+_DECODE = 'rw_carried=$(printf %s "$@" | base64 -d); set --; eval "$rw_carried"'

@@ -120,7 +120,7 @@ def test_escapes_in_what_a_host_says_are_taken_apart() -> None:
     assert "red" in error.output
 
 
-@pytest.mark.parametrize("kind", ["held", "folder", "facts"])
+@pytest.mark.parametrize("kind", ["held", "facts"])
 def test_what_should_be_base64_and_is_not(kind: str) -> None:
     assert "makes no sense" in refused(f"say {kind} '%%%'; say ready").what
 
