@@ -69,18 +69,6 @@ class Lab:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
-    def memory(self, gib: int) -> Path:
-        """Return a folder in memory, if that much is free; else one on the disk.
-
-        A busy disk takes longer than what is measured, and not twice the same.
-        """
-        shm = Path("/dev/shm")
-        if not shm.is_mount() or min(shutil.disk_usage(shm).free, _available()) < gib << 30:
-            return self.folder
-        folder = Path(tempfile.mkdtemp(prefix="rootwright-bench-", dir=shm))
-        self._exit.callback(remove, folder)
-        return folder
-
     def know(self, ports: Mapping[str, int]) -> None:
         """Write what ssh, Rootwright and others need to reach servers with our keys.
 
@@ -108,12 +96,6 @@ class Lab:
     def ssh(self, network: str) -> list[str]:
         """Return the argv of OpenSSH's client to the host; a command may follow."""
         return ["ssh", "-F", str(self.ssh_config), alias(network)]
-
-
-def _available() -> int:
-    """Return the bytes of memory that programs can have."""
-    facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    return int(facts["MemAvailable"].split()[0]) << 10
 
 
 def alias(network: str) -> str:

@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.contenders import program
@@ -20,7 +20,12 @@ from tests.support.engine import Engine
 
 _HERE = "this machine"
 _OURS, _PIPE = "Rootwright", "tar | docker import"
-_SIZES = {"50 MB": 50_000_000, "200 MB": 200_000_000, "1 GB": 1_000_000_000}
+_ROOTS = {
+    "50 MB": (50_000_000, (_HERE, NEAR, FAR)),
+    "200 MB": (200_000_000, (_HERE, NEAR, FAR)),
+    # Here it would tell nothing more: the engine takes all the time.
+    "1 GB": (1_000_000_000, (NEAR, FAR)),
+}
 _IMAGE = "bench/image:1"
 _TAR = "tar --numeric-owner --xattrs --acls -C {} -c ."
 
@@ -30,19 +35,20 @@ def measure(runs: int, budget: float) -> Findings:
     require(("dockerd", "docker.io"), ("docker", "docker.io"))
     cases: list[Case] = []
     with Lab() as lab, Engine(lab.folder / "engine") as engine:
-        for name, size in _SIZES.items():
+        for name, (size, ways) in _ROOTS.items():
             say(f"{name}: making the tree, not counted")
             shipping = Shipping(lab, engine, lab.folder / "tree", size)
-            cases += shipping.cases(name, runs, budget)
+            cases += shipping.cases(name, ways, runs, budget)
             shipping.forget()
     targets = _targets({(case.what, case.where): case for case in cases})
     notes = [
-        "Whole processes, from a warm cache into an engine that has no image and whose data is in "
-        "memory, where there is room for it. Rootwright's seconds include the look at the root, "
-        "the digests on both sides, and the configuration that makes the image ID a function of "
+        "Whole processes, from a warm cache into an engine that has no image and whose data is on "
+        "the disk, as people have it. Rootwright's seconds include the look at the root, the "
+        "digests on both sides, and the configuration that makes the image ID a function of "
         "content.",
         "Over SSH the root is on the host and the engine here: `ssh host tar | docker import`.",
-        "MB/s are of the files' bytes. The peak is of the largest process on the controller.",
+        "MB/s are of the files' bytes. The peak is of the largest process on the controller; the "
+        "kernel counts none smaller than the process that starts it, so that of tar is less.",
     ]
     versions = {
         "Docker": first_line("dockerd", "--version").removeprefix("Docker version "),
@@ -70,10 +76,10 @@ class Shipping:
         for folder in (self.tree, *self.lab.folder.glob("work-*")):
             remove(folder)
 
-    def cases(self, name: str, runs: int, budget: float) -> list[Case]:
-        """Ship it in all ways."""
+    def cases(self, name: str, ways: Sequence[str], runs: int, budget: float) -> list[Case]:
+        """Ship it in these ways."""
         found = []
-        for where in (_HERE, NEAR, FAR):
+        for where in ways:
             self.ours(where)  # makes the root, so it is not counted
             turns: dict[str, Callable[[], Run]] = {
                 _OURS: functools.partial(self.ours, where),
