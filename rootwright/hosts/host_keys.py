@@ -1,7 +1,7 @@
-"""Host keys: known, unknown, changed.
+"""Host keys: known, unknown, changed, revoked.
 
-fabric accepts any key and never reads known_hosts, so both are set here, for a connection and for
-each gateway before it.
+fabric accepts any key and never reads known_hosts; paramiko reads no patterns and no markers there.
+So keys are judged here, for a connection and for each gateway before it.
 """
 
 from __future__ import annotations
@@ -9,50 +9,71 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import fabric
 import paramiko
 
 from rootwright.errors import HostKeyError
+from rootwright.hosts.known_hosts import Line, lines_about
 
 
-def check_host_keys(connection: fabric.Connection, accept_new: bool) -> None:
+def check_host_keys(connection: fabric.Connection, name: str, accept_new: bool) -> list[str]:
     """Make a connection check its host's key against known_hosts, as ~/.ssh/config names them.
 
+    name: of the host that is reached in the end, to name in errors.
     accept_new: write down the key of a host that was never seen.
-    A connection then raises HostKeyError for an unknown key, paramiko's BadHostKeyException for a
-    changed one.
+    Returns the kinds of the keys that are known: the host should be asked for one of them.
+    The connection then raises HostKeyError for a key that is not to be trusted.
     """
+    config = connection.ssh_config
+    own = config.get("userknownhostsfile", "~/.ssh/known_hosts").split()
+    system = config.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts").split()
+    files = [Path(file).expanduser() for file in own]
+    entry = _entry(connection)
+    lines = list(_lines([*files, *map(Path, system)], entry))
+    known = list(_keys(line for line in lines if not line.marker))
+    revoked = {line.blob for line in lines if line.marker == "@revoked"}
+    authority = any(line.marker == "@cert-authority" for line in lines)
 
     class Policy(paramiko.MissingHostKeyPolicy):
-        def missing_host_key(
-            self, _: paramiko.SSHClient, hostname: str, key: paramiko.PKey
-        ) -> None:
+        # paramiko itself knows no key, and so asks for every one.
+        def missing_host_key(self, _: paramiko.SSHClient, __: str, key: paramiko.PKey) -> None:
+            if key.asbytes() in revoked:
+                raise _revoked_key(name, entry, key)
+            if key in known:
+                return
+            if known:
+                expected = next((k for k in known if k.get_name() == key.get_name()), known[0])
+                raise _changed_key(name, entry, expected, key)
             if not accept_new:
-                raise _unknown_key(connection, hostname, key)
-            _append(files[0], f"{hostname} {key.get_name()} {key.get_base64()}\n")
+                raise _unknown_key(connection, entry, key, authority)
+            _append(files[0], f"{entry} {key.get_name()} {key.get_base64()}\n")
 
-    configured = connection.ssh_config.get("userknownhostsfile", "~/.ssh/known_hosts")
-    files = [Path(name).expanduser() for name in configured.split()]
-    system = connection.ssh_config.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts")
-    for path in [*files, *map(Path, system.split())]:
-        if path.is_file():
-            with tempfile.NamedTemporaryFile("w") as readable:
-                readable.writelines(_readable(path))
-                readable.flush()
-                connection.client.load_system_host_keys(readable.name)
     connection.client.set_missing_host_key_policy(Policy())
+    return [key.get_name() for key in known]
 
 
-def _readable(known_hosts: Path) -> Iterator[str]:
-    """Yield the lines that paramiko can read: one that it cannot would cost us all the others."""
-    for line in known_hosts.read_text(errors="replace").splitlines():
-        with contextlib.suppress(paramiko.SSHException, paramiko.hostkeys.InvalidHostKey):
-            if paramiko.hostkeys.HostKeyEntry.from_line(line):
-                yield f"{line}\n"
+def _entry(connection: fabric.Connection) -> str:
+    """Return what a host is called in known_hosts. Source: ssh_config(5), HostKeyAlias."""
+    if alias := connection.ssh_config.get("hostkeyalias"):
+        return str(alias)
+    port = connection.port
+    return str(connection.host) if port == 22 else f"[{connection.host}]:{port}"
+
+
+def _lines(files: Iterable[Path], entry: str) -> Iterator[Line]:
+    for path in files:
+        if path.is_file():
+            yield from lines_about(path.read_text(errors="replace"), entry)
+
+
+def _keys(lines: Iterable[Line]) -> Iterator[paramiko.PKey]:
+    """Yield the keys of kinds that we can check; a host is not asked for others."""
+    for line in lines:
+        with contextlib.suppress(paramiko.SSHException, paramiko.pkey.UnknownKeyType, ValueError):
+            yield paramiko.PKey.from_type_string(line.kind, line.blob)
 
 
 def _append(known_hosts: Path, line: str) -> None:
@@ -69,23 +90,35 @@ def _fingerprint(key: paramiko.PKey) -> str:
     return f"{key.get_name()} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 
-def _unknown_key(connection: fabric.Connection, hostname: str, key: paramiko.PKey) -> HostKeyError:
+def _unknown_key(
+    connection: fabric.Connection, entry: str, key: paramiko.PKey, authority: bool
+) -> HostKeyError:
     login = f"-p {connection.port} {connection.user}@{connection.host}"
+    signed = "known_hosts has an authority for this host, but certificates are not read here; "
     return HostKeyError(
         f"the host's key is unknown: {_fingerprint(key)}",
-        where=hostname,
-        hint="compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*.pub "
-        f"there), then accept it with `ssh {login}` or with --accept-new-host-key",
+        where=entry,
+        hint=f"{signed if authority else ''}compare the fingerprint with the host's own "
+        "(ssh-keygen -lf /etc/ssh/ssh_host_*.pub there), then accept it with "
+        f"`ssh {login}` or with --accept-new-host-key",
     )
 
 
-def changed_key(name: str, port: int, error: paramiko.BadHostKeyException) -> HostKeyError:
-    """Return the error for a key that is not the one that was known."""
-    entry = error.hostname if port == 22 else f"[{error.hostname}]:{port}"
+def _changed_key(
+    name: str, entry: str, expected: paramiko.PKey, key: paramiko.PKey
+) -> HostKeyError:
     return HostKeyError(
-        f"the host's key has changed: known {_fingerprint(error.expected_key)}, "
-        f"now {_fingerprint(error.key)}",
+        f"the host's key has changed: known {_fingerprint(expected)}, now {_fingerprint(key)}",
         where=f"{name} ({entry})",
         hint="someone may be in between. If the change is known to be right, forget the old key "
         f"with `ssh-keygen -R '{entry}'`",
+    )
+
+
+def _revoked_key(name: str, entry: str, key: paramiko.PKey) -> HostKeyError:
+    return HostKeyError(
+        f"the host's key is revoked: {_fingerprint(key)}",
+        where=f"{name} ({entry})",
+        hint="a line of known_hosts that begins with @revoked says so: whoever has this key is not "
+        "to be trusted. Give the host a new key",
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from rootwright.errors import HostError, RootwrightError
 from rootwright.hosts.base import ByteStream, Host, PasswordPrompt
-from rootwright.hosts.host_keys import changed_key, check_host_keys
+from rootwright.hosts.host_keys import check_host_keys
 from rootwright.hosts.terminal import READ_SIZE, Bounded, Spawn, Terminal
 from rootwright.text import harmless
 
@@ -86,18 +87,16 @@ class SSHHost(Host):
     def _open(self, hop: fabric.Connection, accept_new: bool) -> None:
         """Connect to a gateway or, last, to the host itself."""
         hop.connect_timeout = CONNECT_TIMEOUT
-        hop.connect_kwargs = {
-            **hop.connect_kwargs,
-            "banner_timeout": CONNECT_TIMEOUT,
-            "transport_factory": _quick_transport,
-        }
         try:
-            check_host_keys(hop, accept_new)
+            known = check_host_keys(hop, self.name, accept_new)
+            hop.connect_kwargs = {
+                **hop.connect_kwargs,
+                "banner_timeout": CONNECT_TIMEOUT,
+                "transport_factory": functools.partial(_quick_transport, known),
+            }
             hop.open()
         except RootwrightError:
             raise
-        except paramiko.BadHostKeyException as e:
-            raise changed_key(self.name, hop.port, e) from None
         except Exception as e:  # paramiko, socket and fabric raise a dozen unrelated types
             raise _unreachable(self.name, e) from None
         if hop is not self._connection:
@@ -282,14 +281,20 @@ class ChannelTerminal(Terminal):
             self._channel.close()
 
 
-def _quick_transport(sock: Any, **options: Any) -> paramiko.Transport:
-    """Return a transport whose small messages do not wait for larger ones. tcp(7), TCP_NODELAY."""
+def _quick_transport(known: Sequence[str], sock: Any, **options: Any) -> paramiko.Transport:
+    """Return a transport whose small messages do not wait for larger ones. tcp(7), TCP_NODELAY.
+
+    known: kinds of host keys to ask for first.
+    """
     if isinstance(sock, socket.socket):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     transport = paramiko.Transport(sock, **options)
     # Encrypting and authenticating in one go takes half the time of paramiko's first choice.
     security = transport.get_security_options()
     security.ciphers = sorted(security.ciphers, key=lambda name: "-gcm@" not in name)
+    # The signatures that an RSA key is asked for have names of their own.
+    wanted = {"rsa-sha2-512", "rsa-sha2-256", *known} if "ssh-rsa" in known else known
+    security.key_types = sorted(security.key_types, key=lambda name: name not in wanted)
     return transport
 
 
