@@ -79,8 +79,7 @@ def test(
     auto_shortflags=False,
 )
 def bench(context: Context, name: str = "", runs: int = 5) -> None:
-    """Measure side by side with what people use instead; write benchmarks/results."""
-    _develop(context)
+    """Measure side by side with what people use instead; write benchmarks/results and README."""
     with context.cd(HERE):
         _run(context, "sh tests/prepare.sh")
         words = f"{PYTHON} -m benchmarks --runs {runs} {shlex.quote(name) if name else ''}"

@@ -10,7 +10,9 @@ from html import escape
 from benchmarks.measure import Spread
 
 _COLOURS = ("#1b6ca8", "#e07b39", "#8c6bb1", "#5f9e6e", "#b5b5b5", "#c44e52")
-_LEFT, _WIDTH, _RIGHT = 250, 560, 90
+_WIDTH, _RIGHT = 560, 90
+_LETTER = 6.8
+"""How wide one is, about: a picture cannot ask its reader's fonts."""
 _BAR, _GAP, _TOP = 14, 14, 62
 _Scale = Callable[[float], float]
 _STYLE = (
@@ -32,19 +34,20 @@ def picture(title: str, bars: Sequence[Bar]) -> str:
     """Return the chart as the text of an SVG file."""
     names = list(dict.fromkeys(bar.name for bar in bars))
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
+    left = 20 + _LETTER * max(len(bar.group) for bar in bars)
     low = 10 ** math.floor(math.log10(min(bar.seconds.low for bar in bars)))
     high = 10 ** math.ceil(math.log10(max(bar.seconds.high for bar in bars) * 1.01))
 
     def x(seconds: float) -> float:
-        return _LEFT + _WIDTH * math.log10(seconds / low) / math.log10(high / low)
+        return left + _WIDTH * math.log10(seconds / low) / math.log10(high / low)
 
     body, y, group = [], float(_TOP), ""
     for bar in bars:
         if bar.group != group:
             y += _GAP
             group = bar.group
-            body.append(_text(_LEFT - 8, y + 11, group, "end"))
-        body += _bar(bar, x, y, colours[bar.name])
+            body.append(_text(left - 8, y + 11, group, "end"))
+        body += _bar(bar, x, left, y, colours[bar.name])
         y += _BAR
     height = y + 34
     grid = [
@@ -52,23 +55,24 @@ def picture(title: str, bars: Sequence[Bar]) -> str:
         f'y2="{y + 6:.0f}"/>' + _text(x(10**power), y + 20, f"{10.0**power:g} s", "middle")
         for power in range(round(math.log10(low)), round(math.log10(high)) + 1)
     ]
-    width = _LEFT + _WIDTH + _RIGHT
+    legend, end = _legend(colours)
+    width = round(max(left + _WIDTH + _RIGHT, end))
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" '
         f'width="{width}" height="{height:.0f}" role="img">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style>",
         f'<rect class="b" width="{width}" height="{height:.0f}"/>',
         f'<text class="t" x="12" y="24">{escape(title)}</text>',
-        *_legend(colours),
+        *legend,
     ]
     return "\n".join([*head, *grid, *body, "</svg>", ""])
 
 
-def _bar(bar: Bar, x: _Scale, y: float, colour: str) -> list[str]:
+def _bar(bar: Bar, x: _Scale, left: float, y: float, colour: str) -> list[str]:
     seconds, middle = bar.seconds, y + _BAR / 2
     end = x(seconds.median)
     return [
-        f'<rect x="{_LEFT}" y="{y + 1:.0f}" width="{max(end - _LEFT, 1):.1f}" '
+        f'<rect x="{left:.1f}" y="{y + 1:.0f}" width="{max(end - left, 1):.1f}" '
         f'height="{_BAR - 2}" fill="{colour}"/>',
         f'<line class="s" x1="{x(seconds.low):.1f}" x2="{x(seconds.high):.1f}" '
         f'y1="{middle:.1f}" y2="{middle:.1f}"/>',
@@ -76,13 +80,14 @@ def _bar(bar: Bar, x: _Scale, y: float, colour: str) -> list[str]:
     ]
 
 
-def _legend(colours: dict[str, str]) -> list[str]:
+def _legend(colours: dict[str, str]) -> tuple[list[str], float]:
+    """Return the legend, and where it ends."""
     parts, at = [], 12.0
     for name, colour in colours.items():
         parts.append(f'<rect x="{at:.0f}" y="37" width="11" height="11" fill="{colour}"/>')
         parts.append(_text(at + 16, 47, name, "start"))
-        at += 30 + 7.2 * len(name)
-    return parts
+        at += 30 + _LETTER * len(name)
+    return parts, at
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
