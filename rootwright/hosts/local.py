@@ -199,6 +199,8 @@ class LocalTerminal(Terminal):
         )
         self._bell = self._process.bell = bell
         self._process.delayafterread = None
+        # ptyprocess would sleep so long when it is collected, after we have waited ourselves.
+        self._process.ptyproc.delayafterclose = 0
         os.set_blocking(self._process.child_fd, False)
         super().__init__(self._process, name)
 
