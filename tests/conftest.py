@@ -23,6 +23,9 @@ from tests.support.tiny_debian import lacks_tiny_debian
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Where these are exported, they say of every terminal what is true of the caller's.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     config.addinivalue_line("markers", "slow: waits for a time that cannot be made shorter")
 
 
