@@ -34,6 +34,9 @@ PARALLEL = 10
 LEAVING = 15.0
 """Seconds an interrupted play may take to clean up: more than a host and an engine that answer."""
 
+CONNECTING = 1.0
+"""Seconds for one that has no host yet: it has nothing to clean up."""
+
 
 Prepare = Callable[[Host, Mapping[str, object]], Mapping[str, object]]
 """Turns a playbook's options into those that hold on a connected host."""
@@ -83,6 +86,7 @@ class _Play:
     started: float = field(default_factory=time.monotonic)
     host: Host | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
+    told: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
@@ -108,12 +112,15 @@ class _Play:
     def leave(self) -> HostReport:
         """Return what is known of a play that was stopped and does not end."""
         hint = "something it waits for does not answer; what was begun there ends by itself"
+        hint = hint if self.host else ""
         return self._report(Interrupted("interrupted", where=self.name, hint=hint))
 
     def _report(self, error: RootwrightError | None) -> HostReport:
         seconds = time.monotonic() - self.started
         report = HostReport(self.name, self.modules, self.image, error, seconds, self.round_trips)
-        self.reporter.play_done(self.name, report)
+        # One that was left may end all the same, which is no news then.
+        if self.told.acquire(blocking=False):
+            self.reporter.play_done(self.name, report)
         return report
 
     def stop(self) -> None:
@@ -243,7 +250,8 @@ def run(
             play.stop()
         claims.close()
         turns.end(len(started))
-        wait(futures, LEAVING)
+        wait(futures, CONNECTING)
+        wait([f for play, f in zip(started, futures, strict=True) if play.host], LEAVING)
     hosts = [
         future.result() if future.done() else play.leave()
         for play, future in zip(started, futures, strict=True)
