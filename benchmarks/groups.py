@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from benchmarks import arch, converge, debian, hosts, listing, ship, summary
-from benchmarks.results import Findings, save
+from benchmarks.report import save
+from benchmarks.results import Findings
 from rootwright.cli.edge import edge
 from rootwright.errors import UsageError
 

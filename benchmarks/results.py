@@ -1,8 +1,7 @@
-"""What a group of benchmarks found, kept as JSON, as a table, and as a picture."""
+"""What a group of benchmarks found."""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import os
@@ -13,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import plot, tables
 from benchmarks.measure import Run, Spread, ratios
 
 FOLDER = Path(__file__).resolve().parent / "results"
@@ -112,23 +110,6 @@ def first_line(*argv: str) -> str:
     except FileNotFoundError:
         return ""
     return (done.stdout or done.stderr).partition("\n")[0].strip()
-
-
-def save(findings: Findings, folder: Path = FOLDER) -> str:
-    """Write a group's JSON, table and picture; return the table."""
-    folder.mkdir(exist_ok=True)
-    base = folder / findings.group
-    raw = json.dumps(dataclasses.asdict(findings), indent=1)
-    base.with_suffix(".json").write_text(f"{raw}\n")
-    text = tables.table(findings)
-    base.with_suffix(".md").write_text(text)
-    bars = [
-        plot.Bar(f"{case.what}, {case.where}", name, Spread.of([run.seconds for run in runs]))
-        for case in findings.cases
-        for name, runs in case.runs.items()
-    ]
-    base.with_suffix(".svg").write_text(plot.picture(findings.title, bars))
-    return text
 
 
 def load(group: str, folder: Path = FOLDER) -> Findings | None:

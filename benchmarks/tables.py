@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from benchmarks.measure import Spread
-
-if TYPE_CHECKING:
-    from benchmarks.results import Case, Findings, Target
+from benchmarks.results import Case, Findings, Target
 
 
 def table(findings: Findings) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import plot, results, summary
+from benchmarks import plot, report, results, summary
 from benchmarks.measure import LEAST, Run, Spread, in_turns, ratios
 from benchmarks.results import Case, Findings, Target
 
@@ -75,13 +75,13 @@ def test_a_target_is_met_by_the_median() -> None:
 
 
 def test_what_was_found_is_read_back_as_it_was(tmp_path: Path) -> None:
-    results.save(findings(), tmp_path)
+    report.save(findings(), tmp_path)
     assert results.load("converge", tmp_path) == findings()
     assert results.load("ship", tmp_path) is None
 
 
 def test_a_table_says_who_took_how_long_and_what_was_promised(tmp_path: Path) -> None:
-    text = results.save(findings(), tmp_path)
+    text = report.save(findings(), tmp_path)
     assert text == (tmp_path / "converge.md").read_text()
     assert "| pyinfra | 25.00 (10.00–40.00) | 2 | 0.075 (0.050–0.100) | 12.50 |" in text
     assert "| ours / theirs | ≤ 0.1 | 0.075 (0.050–0.100) | 2 | met |" in text
@@ -92,7 +92,7 @@ def test_a_table_says_who_took_how_long_and_what_was_promised(tmp_path: Path) ->
 
 def test_a_name_with_a_bar_does_not_end_its_cell(tmp_path: Path) -> None:
     case = Case("x", "here", {"a": runs(1), "tar | docker": runs(2)})
-    text = results.save(Findings("ship", "Title", [case]), tmp_path)
+    text = report.save(Findings("ship", "Title", [case]), tmp_path)
     assert "| tar \\| docker |" in text
 
 
@@ -124,7 +124,7 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
     assert summary.block(tmp_path) == ""
     peers = {name: runs(9) for name in ("pyinfra", "Ansible, Mitogen", "Ansible, pipelining")}
     case = Case(CASE.what, CASE.where, {"Rootwright": runs(1), **peers})
-    results.save(findings(case=case), tmp_path)
+    report.save(findings(case=case), tmp_path)
     text = summary.block(tmp_path)
     assert text.count("| Rootwright") + text.count("| 1.00 s |") == 4
     assert "ship.svg" not in text
@@ -134,7 +134,7 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
 def test_writing_the_figures_leaves_the_rest_of_readme_alone(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"Before.\n{summary.BEGIN}old\n{summary.END}After.\n")
-    results.save(findings("hosts"), tmp_path)
+    report.save(findings("hosts"), tmp_path)
     summary.write(tmp_path, readme)
     new = summary.block(tmp_path)
     assert "Measured on" in new
