@@ -15,18 +15,18 @@ import pytest
 
 from rootwright.errors import ShipError
 from rootwright.sinks.docker import DockerSink
-from tests.integration.test_sinks import TAG, config
 from tests.support.delay_proxy import DelayProxy
 from tests.support.engine import Engine
 from tests.support.leftovers import SECONDS
 from tests.support.program import images
+from tests.support.shipping import TAG, config
 from tests.support.streams import layer_of
 
 KILLED = """
 import os, signal
 from pathlib import Path
 from rootwright.sinks.docker import DockerSink
-from tests.integration import test_sinks
+from tests.support import shipping
 from tests.support.streams import layer_of
 
 sink = DockerSink(Path({socket!r}))
@@ -40,7 +40,7 @@ if {when!r} == "last byte":
     stream = layer_of(Path({root!r}), progress=lambda sent: sent < stream.size or kill())
 if {when!r} == "naming":
     sink._name = kill
-sink.ship(stream, kill if {when!r} == "config" else test_sinks.config, ["demo/killed:1"])
+sink.ship(stream, kill if {when!r} == "config" else shipping.config, ["demo/killed:1"])
 """
 """A ship whose process is killed at a chosen point."""
 

@@ -1,0 +1,1 @@
+"""Shipping, against engines and readers that are real: dockerd, Podman, skopeo."""
