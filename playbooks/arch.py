@@ -38,11 +38,19 @@ SPARE = (
 Some are gone from Arch since; some have become libraries that systemd needs, and stay.
 """
 
-TOOLS = {
-    "apt": ("arch-install-scripts", "gpg", "gpg-agent", "pacman-package-manager"),
-    "pacman": ("arch-install-scripts",),
+COMMANDS = {
+    "pacstrap": {"apt": "arch-install-scripts", "pacman": "arch-install-scripts"},
+    "pacman": {"apt": "pacman-package-manager", "pacman": "pacman"},
+    "gpg": {"apt": "gpg", "pacman": "gnupg"},
+    "gpg-agent": {"apt": "gpg-agent", "pacman": "gnupg"},
 }
-"""What a host needs to build with, by package manager."""
+"""What a host needs to build with, and the package of each, by package manager."""
+
+TOOLS = {
+    family: tuple(dict.fromkeys(packages[family] for packages in COMMANDS.values()))
+    for family in ("apt", "pacman")
+}
+"""The packages of those commands, by package manager."""
 
 DOCKER_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7h": "arm", "i686": "386"}
 """What pacman calls an architecture, and what Docker does."""
@@ -57,7 +65,7 @@ LABELS = {
 }
 
 
-@playbook()
+@playbook(tools=COMMANDS)
 def arch(
     host: Mapping[str, str],
     *,

@@ -48,13 +48,17 @@ class Check:
         return "check-" + self.name.replace(" ", "-")
 
 
-def tool(name: str, package: str) -> Check:
-    """Return the check for a command, with its version, that a package brings."""
+def tool(name: str, package: str | Mapping[str, str]) -> Check:
+    """Return the check for a command, with its version, that a package brings.
+
+    package: its name; or, where the names differ, a mapping of ``apt`` and ``pacman`` to them.
+    """
+    names = {"apt": package, "pacman": package} if isinstance(package, str) else package
 
     def judge(said: str) -> Verdict:
         if said:
             return Verdict(said)
-        mend = f"apt-get install {package}   (Arch: pacman -S {package})"
+        mend = f"apt-get install {names['apt']}   (Arch: pacman -S {names['pacman']})"
         return Verdict("not found", f"{name} is missing", mend)
 
     version = f"{name} --version 2>/dev/null | head -n 1 | grep . || command -v {name}"

@@ -143,7 +143,7 @@ class Playbook:
     manual: str
     options: Mapping[str, Option]
     facts: tuple[Fact, ...]
-    tools: Mapping[str, str]
+    tools: Mapping[str, str | Mapping[str, str]]
     function: PlaybookFunction
 
     def settings(self, layers: Iterable[tuple[str, Mapping[str, object]]]) -> dict[str, object]:
@@ -176,14 +176,17 @@ class Playbook:
 
 
 def playbook(
-    *, facts: Sequence[Fact] = (), tools: Mapping[str, str] | None = None
+    *,
+    facts: Sequence[Fact] = (),
+    tools: Mapping[str, str | Mapping[str, str]] | None = None,
 ) -> Callable[[PlaybookFunction], PlaybookFunction]:
     """Make a function a playbook, under its own name.
 
     The function takes the host's facts (a mapping of texts: ``os``, ``arch``, … and those asked
     for here), then keyword-only options of type str, int, bool, a sequence of str, a Literal, or
     one of these or None. A docstring line ``name: text`` is the option's help.
-    tools: commands that the recipe needs on the host, and the package of each, for `doctor`.
+    tools: commands that the recipe needs on the host, and the package of each, for `doctor`;
+        where the names differ, a mapping of ``apt`` and ``pacman`` to them.
     Raises UsageError, at import, for a signature that is none of this.
     """
 

@@ -16,8 +16,7 @@ from rootwright.session import Session, SessionSpec
 def examine(spec: HostSpec, work_dir: str) -> RootwrightError | None:
     """Print what a host offers and lacks; return the error that stands for its lacks, if any."""
     books = playbooks.REGISTRY.values()
-    tools = {name: package for book in books for name, package in book.tools.items()}
-    checks = {name: tool(name, package) for name, package in tools.items()}
+    checks = {name: tool(name, package) for book in books for name, package in book.tools.items()}
     try:
         facts = _facts(spec, work_dir or DEFAULT_WORK_DIR, [*CHECKS, *checks.values()])
     except HostError as e:
@@ -30,7 +29,8 @@ def examine(spec: HostSpec, work_dir: str) -> RootwrightError | None:
         _line(check.name, verdict.found, verdict.lack, verdict.mend)
         lacks += [verdict] if verdict.lack else []
     for book in books:
-        print(f"  for {book.name}:")
+        if book.tools:
+            print(f"  for {book.name}:")
         for name in book.tools:
             verdict = checks[name].judge(facts.get(checks[name].fact, ""))
             mend = f"{verdict.mend}; or let the build do it" if verdict.mend else ""

@@ -199,6 +199,8 @@ def test_doctor_says_what_there_is(place: Place, dockerd: Engine) -> None:
         r"^  ok    clock: [-+]\d+ s$",
         r"^  for debian:$",
         r"^  ok      mmdebstrap: mmdebstrap [0-9.]+$",
+        r"^  for arch:\n  ok      pacstrap: /",
+        r"^  ok      gpg: gpg .*[0-9.]+$",
         r"^  ok    Docker engine: [0-9.]+",
     ):
         assert re.search(line, ended.stdout, re.MULTILINE), (line, ended.stdout)
@@ -208,7 +210,7 @@ def test_doctor_says_what_there_is(place: Place, dockerd: Engine) -> None:
 
 def test_doctor_says_what_is_missing_and_a_build_says_it_at_once(here: Place) -> None:
     needs(lacks_root())
-    path = without(here.folder / "bin", "mmdebstrap")
+    path = without(here.folder / "bin", "mmdebstrap", "pacman")
     (here.folder / "bin/tar").unlink()
     (here.folder / "bin/tar").write_text("#!/bin/sh\necho 'tar (other) 1'\n")
     (here.folder / "bin/tar").chmod(0o755)
@@ -219,6 +221,7 @@ def test_doctor_says_what_is_missing_and_a_build_says_it_at_once(here: Place) ->
             r"^  lack  GNU tar: tar is not GNU tar\n        mend: apt-get install tar$",
             r"^  lack  disk space: only \d+ MiB are free .*\n        mend: free some",
             r"^  lack    mmdebstrap: mmdebstrap is missing\n +mend: apt-get install mmdebstrap",
+            r"^  lack    pacman: pacman is missing\n +mend: .*-manager +\(Arch: .* pacman\)",
             r"^  lack  Docker engine: no Docker engine answers at .*nonexistent",
         ):
             assert re.search(line, ended.stdout, re.MULTILINE), (line, ended.stdout)
