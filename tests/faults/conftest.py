@@ -50,6 +50,26 @@ def grounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grounds]:
     made.leave()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal:
+        config.pluginmanager.register(AtOnce(terminal))
+
+
+class AtOnce:
+    """Says what a fault did wrong when it has done it: a schedule may take an hour."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Say it."""
+        if report.failed and "kind" in dict(report.user_properties):
+            self._terminal.line("")
+            self._terminal.line(report.longreprtext)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how often each kind struck, and how the builds ended."""
     struck: Counter[str] = Counter()

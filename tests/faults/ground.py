@@ -127,13 +127,13 @@ class Ground:
         )
 
     def fill(self, disk: Disk, room: int) -> None:
-        """Leave so many KiB on a disk."""
-        for attempt in reversed(range(10)):
+        """Leave so many KiB on a disk, and some more where it is being written fast."""
+        for attempt in range(10):
             used = shutil.disk_usage(self._disks[disk]).used
             try:
-                return self._resize[disk](used / (1 << 20) + room / 1024)
+                return self._resize[disk](used / (1 << 20) + room / 1024 + attempt)
             except subprocess.CalledProcessError:  # something was written just now
-                if not attempt:
+                if attempt == 9:
                     raise
         return None
 

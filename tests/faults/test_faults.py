@@ -64,7 +64,11 @@ def test_what_is_left_is_noticed(grounds: Grounds) -> None:
 def test_a_fault(
     grounds: Grounds, thrown: Fault, record_property: Callable[[str, object], None]
 ) -> None:
-    outcome = throw(grounds.take(), thrown)
+    try:
+        outcome = throw(grounds.take(), thrown)
+    except BaseException:
+        grounds.leave()
+        raise
     for name in ("struck", "code"):
         record_property(name, getattr(outcome, name))
     record_property("kind", thrown.kind)
