@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from rootwright import cli, doctor
 from rootwright.errors import RootwrightError, ShipError, StepError
-from rootwright.layer import MARK
-from rootwright.layer_stream import LayerStream, read_digest, read_size
+from rootwright.layer_stream import MARK, LayerStream, read_digest, read_size
 from rootwright.module import REGISTRY as MODULES
 from rootwright.module import Module
 from rootwright.plan import Item, Step
