@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from rootwright.errors import StepError
+from rootwright.text import whole_number
 
 ROOM_NEEDED = 600 * 1024 * 1024
 """Bytes a root of the size of Debian's, and the packages it is made of, take while it is made."""
@@ -91,7 +92,7 @@ def _tar(said: str) -> Verdict:
 def _room(said: str) -> Verdict:
     # The fourth of df's columns, whose names are in a line before.
     number = "".join(said.partition("\n")[2].split()[3:4])
-    kib = int(number) if number.isdecimal() else 0
+    kib = whole_number(number) or 0
     found = f"{kib / 1024**2:.1f} GiB free"
     if kib * 1024 >= ROOM_NEEDED:
         return Verdict(found)
@@ -100,7 +101,10 @@ def _room(said: str) -> Verdict:
 
 
 def _clock(said: str) -> Verdict:
-    skew = round(int(said) - time.time()) if said.isdecimal() else 0
+    now = whole_number(said)
+    if now is None:
+        return Verdict(said, "the host does not say what time it is", "apt-get install coreutils")
+    skew = round(now - time.time())
     if abs(skew) <= SKEW_ALLOWED:
         return Verdict(f"{skew:+d} s")
     return Verdict(

@@ -157,7 +157,9 @@ def image_config(
         "User": user,
         "WorkingDir": workdir,
     }
-    lines = list(history) or ["rootwright"]
+    # What modules were given may be bytes that no JSON holds; it is only told here.
+    told = [line.encode(errors="backslashreplace").decode() for line in history]
+    lines = told or ["rootwright"]
     document = {
         "architecture": architecture,
         "config": {key: value for key, value in config.items() if value},
@@ -180,7 +182,16 @@ def image_id(config: bytes) -> str:
 
 def canonical_json(document: object) -> bytes:
     """Return document as JSON with sorted keys and no spaces: one form for one meaning."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 20) : error.end + 20]
+        raise UsageError(
+            "a value that is not UTF-8 cannot stand in an image's configuration",
+            where=harmless(near),
+            hint="labels, variables and commands are JSON, which is text in UTF-8",
+        ) from None
 
 
 def _rfc3339(epoch: int) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rootwright.errors import ShipError
-from rootwright.text import harmless
+from rootwright.text import harmless, whole_number
 
 CHUNK = 1 << 20
 """Bytes of one piece of a stream: large enough that per-piece costs vanish, small in memory."""
@@ -41,12 +41,11 @@ class _Report:
         self._facts = dict(re.findall(rf"^{MARK} (\w+) (\w+)\r?$", text, re.MULTILINE))
         words = [line for line in text.splitlines() if not line.startswith(MARK)]
         self.output = harmless("\n".join(words[-10:]))
-        total = re.findall(r"^Total bytes written: (\d+) ", text, re.MULTILINE)
-        self.total = int(total[-1]) if total else None
+        total = re.findall(r"^Total bytes written: (\S+) ", text, re.MULTILINE)
+        self.total = whole_number(total[-1]) if total else None
 
     def number(self, fact: str) -> int | None:
-        value = self._facts.get(fact, "")
-        return int(value) if value.isdecimal() else None
+        return whole_number(self._facts.get(fact, ""))
 
     def digest(self) -> str:
         value = self._facts.get("sha256", "")
@@ -88,7 +87,10 @@ def read_size(text: str, where: str = "") -> int:
     report.check_tar()
     headers = report.number("headers")
     if report.total is None or headers is None:
-        raise report.failure("the host did not say how large the layer is")
+        raise report.failure(
+            "the host did not say how large the layer is",
+            "its tar must be GNU tar 1.29 or later; `invoke doctor` looks closer",
+        )
     return report.total + headers
 
 

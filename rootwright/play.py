@@ -24,6 +24,7 @@ from rootwright.report import ChangeReport, ModuleReport, Reporter
 from rootwright.report.data import State as Outcome
 from rootwright.resource import Bootstrap, Change, State, quote
 from rootwright.session import Reply, Session
+from rootwright.text import whole_number
 
 BASE_FACTS = (
     ("os", '. /etc/os-release && printf %s "$ID"'),
@@ -112,9 +113,9 @@ class Player:
         """Look at everything, in one round trip."""
         items = all_items(self.steps)
         reply = self.session.request(look_script(items))
-        states = _states(reply, "state")
+        states = _states(reply, "state", items)
         # What was not seen must not pass for absent: it would be made anew.
-        if reply.status != 0 or any(item.index not in states for item in items):
+        if reply.status != 0 or len(states) < len(items):
             raise StepError(
                 f"the host could not say what is there (status {reply.status})",
                 where=self.host,
@@ -173,13 +174,17 @@ class Player:
             answers=[(a.pattern, a.reply) for item in todo for a in item.resource.answers],
             on_output=lambda line: self.reporter.output(self.host, line),
         )
-        before, after = _states(reply, "before"), _states(reply, "after")
+        before, after = _states(reply, "before", todo), _states(reply, "after", todo)
         self._raise_failure(todo, reply, after)
-        states.update(_states(reply, "state"))
+        seen = _states(reply, "state", stale)
+        # What an earlier look said of them no longer holds.
+        if len(before) < len(todo) or len(seen) < len(stale):
+            raise _nonsense("it leaves something out", self.host)
+        states.update(seen)
         changes = []
         for item in todo:
             states[item.index] = after[item.index]
-            change = known.get(item.index) or item.resource.compare(before.get(item.index, State()))
+            change = known.get(item.index) or item.resource.compare(before[item.index])
             left = item.resource.compare(after[item.index])
             if left:
                 raise StepError(
@@ -219,13 +224,31 @@ class Player:
         )
 
 
-def _states(reply: Reply, kind: str) -> dict[int, State]:
-    states = {}
+def _states(reply: Reply, kind: str, asked: Sequence[Item]) -> dict[int, State]:
+    """Return what a reply says of the items that were asked for; not all of them need be there.
+
+    Raises StepError for records of anything else, and for a second one of the same: no sh of ours
+    says that, so what the others say is worth nothing either.
+    """
+    known = {item.index for item in asked}
+    states: dict[int, State] = {}
     for record, payload in reply.records:
-        index, _, words = payload.partition(" ")
-        if record == kind and index.isdecimal() and len(index) < 10:
-            states[int(index)] = State.parse(words)
+        if record != kind:
+            continue
+        word, _, words = payload.partition(" ")
+        index = whole_number(word)
+        if index not in known or index in states:
+            raise _nonsense(f"{kind} {word[:20]!r}")
+        states[index] = State.parse(words)
     return states
+
+
+def _nonsense(what: str, where: str = "") -> StepError:
+    return StepError(
+        f"the host's answer makes no sense: {what}",
+        where=where,
+        hint="a login script, an alias or a broken tool on the host may add its own text",
+    )
 
 
 def _planned(finding: Finding) -> ChangeReport:

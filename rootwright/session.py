@@ -15,19 +15,32 @@ import math
 import re
 import secrets
 import shlex
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rootwright.errors import BusyError, HostError, PrivilegeError, RootwrightError, StepError
-from rootwright.text import harmless, terminal_text
+from rootwright.text import harmless, terminal_text, whole_number
 
 if TYPE_CHECKING:
     from rootwright.hosts import Host
 
 RECORDS_LIMIT = 64 * 1024 * 1024
-"""Bytes of records one reply may have; an honest one has a few hundred a resource."""
+"""Bytes of memory the records of one reply may take; honest ones have a few hundred a resource."""
+
+RECORD_COST = 256
+"""Bytes of memory a record takes besides what it says: many small ones are no less than one."""
+
+OUTPUT_LIMIT = 1 << 30
+"""Bytes a request may print: memory does not grow with them, but nothing honest prints as many."""
+
+ANSWERS_LIMIT = 1000
+"""Answers given in one request; a program that asks on and on reads none of them."""
+
+OPENING = 300.0
+"""Seconds a host may take to open a session, not counting those in which we are asked something."""
 
 CHATTER_LIMIT = 128 * 1024
 """Bytes a host may print before its session is open; an honest one prints a greeting."""
@@ -155,44 +168,71 @@ class Session:
         self,
         answers: Sequence[tuple[str, str | Callable[[], str]]],
         on_output: Callable[[str], None] | None = None,
-        chatter: float = math.inf,
+        chatter: int = OUTPUT_LIMIT,
+        patience: float = math.inf,
     ) -> Iterator[tuple[str, str]]:
         """Yield records until the terminal ends; answer prompts on the way.
 
-        chatter: bytes of output to put up with.
+        chatter: bytes of output to put up with. patience: seconds to wait for the next record.
         """
         # What a program prints on a finished line is no question any more.
         patterns = [re.compile(rb"(?:%s)(?=[^\r\n]*\Z)" % p.encode()) for p, _ in answers]
-        received = 0
+        received = answered = 0
+        end = time.monotonic() + patience
         while True:
-            index, text = self._terminal.expect(patterns, DIALOGUE_SILENCE if patterns else None)
+            silence = min(DIALOGUE_SILENCE, max(0.0, end - time.monotonic())) if patterns else None
+            index, text = self._terminal.expect(patterns, silence)
             if index is None:
                 self._note(text, on_output)
                 return
+            if time.monotonic() > end:
+                raise self._slow(text)
             if index == -1:
-                raise self._question(text)
+                # Silence alone is no question.
+                if text.strip():
+                    raise self._question(text)
+                continue
             if index > 0:
+                answered += 1
+                if answered > ANSWERS_LIMIT:
+                    raise self._endless("a program asks without end")
                 reply = answers[index - 1][1]
-                self._terminal.send((reply() if callable(reply) else reply).encode() + b"\n")
+                said = reply() if callable(reply) else reply
+                self._terminal.send(f"{said}\n".encode("utf-8", "surrogateescape"))
+                end = time.monotonic() + patience
                 continue
             # A record may begin anywhere in a line, after output or after one that broke off.
             output, *parts = text.split(self._mark)
             self._note(output, on_output)
             chatter -= len(output)
-            received += sum(map(len, parts))
-            if received > RECORDS_LIMIT or chatter < 0:
-                raise StepError(
-                    "the host's reply does not end",
-                    where=self._host.name,
-                    output="\n".join(self._tail),
-                    hint="a login script or a broken tool on the host may answer without end",
-                )
             for part in parts:
-                kind, _, payload = part.decode("ascii", "backslashreplace").rstrip().partition(" ")
-                yield kind, payload
+                record = part.decode("ascii", "backslashreplace").rstrip()
+                received += len(record) + RECORD_COST
+                if received <= RECORDS_LIMIT:
+                    kind, _, payload = record.partition(" ")
+                    yield kind, payload
+            if received > RECORDS_LIMIT or chatter < 0:
+                raise self._endless("the host's reply does not end")
+
+    def _endless(self, what: str) -> StepError:
+        return StepError(
+            what,
+            where=self._host.name,
+            output="\n".join(self._tail),
+            hint="a login script or a broken tool on the host may answer without end",
+        )
+
+    def _slow(self, text: bytes) -> HostError:
+        said = terminal_text(text[-2000:].decode(errors="backslashreplace"))
+        return HostError(
+            f"the host has not opened a session for {OPENING:.0f} seconds",
+            where=self._host.name,
+            output="\n".join([*self._tail, said]).strip(),
+            hint="log in there once by hand: a shell must open, and sudo must answer",
+        )
 
     def _question(self, text: bytes) -> RootwrightError:
-        said = terminal_text(text.decode(errors="backslashreplace"))
+        said = terminal_text(text[-2000:].decode(errors="backslashreplace"))
         if self.round_trips == 0:
             return PrivilegeError(
                 "the host asks something before it gives us a shell",
@@ -226,7 +266,7 @@ class Session:
 
     def _wait_until_ready(self, spec: SessionSpec) -> None:
         sudo = (re.escape(self._sudo_prompt), self._host.sudo_password)
-        for kind, payload in self._records([sudo], chatter=CHATTER_LIMIT):
+        for kind, payload in self._records([sudo], chatter=CHATTER_LIMIT, patience=OPENING):
             if kind == "ready":
                 self._waiting = True
                 return
@@ -297,10 +337,10 @@ def _compact(script: str) -> str:
 
 
 def _status(payload: str) -> int:
-    try:
-        return int(payload)
-    except ValueError:
-        raise _nonsense(payload) from None
+    status = whole_number(payload, 3)
+    if status is None:
+        raise _nonsense(payload)
+    return status
 
 
 def _text(payload: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rootwright.errors import ShipError
+from rootwright.errors import ShipError, StepError
 from rootwright.hosts import Host
 from rootwright.image import image_config, parse_reference
 from rootwright.layer import Device, LayerSpec, digest_script, size_script, stream_script
@@ -18,6 +19,7 @@ from rootwright.report import ImageReport, Reporter
 from rootwright.resource import Device as DeviceResource
 from rootwright.session import Session
 from rootwright.sinks import ShippedImage, Sink, open_sink
+from rootwright.text import harmless, whole_number
 from rootwright.together import refuse_shared
 
 _ARCHITECTURES = {
@@ -92,9 +94,18 @@ class Shipping:
 
 
 def architecture(recipe: Recipe, facts: Mapping[str, str]) -> str:
-    """Return what the image of a recipe is for, in the Docker world's words."""
+    """Return what the image of a recipe is for, in the Docker world's words.
+
+    Raises StepError when that is no word: it becomes part of names, of files on this machine too.
+    """
     machine = facts.get("arch", "")
-    return recipe.architecture or _ARCHITECTURES.get(machine, machine)
+    found = recipe.architecture or _ARCHITECTURES.get(machine, machine)
+    if re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,31}", found):
+        return found
+    raise StepError(
+        f"the host does not say what kind of machine it is: {harmless(found[:80])!r}",
+        hint="`uname -m` must print one word on the host, such as x86_64",
+    )
 
 
 @dataclass(frozen=True)
@@ -157,8 +168,10 @@ def layer_spec(folder: str, recipe: Recipe, epoch: int) -> LayerSpec:
 def _epoch(session: Session) -> int:
     reply = session.request('rw_use root\nrw_say epoch "$rw_epoch"')
     for kind, payload in reply.records:
-        if kind == "epoch" and payload.isdecimal():
-            return int(payload)
+        # Eleven digits are enough for the next three thousand years, and dates go no further than
+        # the year 9999.
+        if kind == "epoch" and (epoch := whole_number(payload, 11)) is not None:
+            return epoch
     raise ShipError(
         "the root has no date of its own",
         hint="set SOURCE_DATE_EPOCH, or make the root anew with --fresh",

@@ -65,6 +65,15 @@ def _last_writing(line: str) -> str:
     return line.rstrip("\r").rpartition("\r")[2]
 
 
+def whole_number(text: str, digits: int = 18) -> int | None:
+    """Return the number that text says, as the tools of a host print one; None where it is none.
+
+    digits: how many it may have. Python's own `int` takes the digits of every script, blanks and
+    underscores, and fails at more digits than it has patience for.
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+
+
 def cells(text: str) -> int:
     """Return how many columns of a terminal a line takes (wide characters take two)."""
     if text.isascii():

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rootwright.hosts.base import PASSWORD_VARIABLE
 from rootwright.sample_mirror import SampleMirror, build
+from rootwright.secret import PASSWORD_VARIABLE
 from tests.support.accounts import Account, Rights, account, lacks_accounts
 from tests.support.apt_archive import AptArchive
 from tests.support.arch import CACHE, lacks_arch_tools

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from rootwright.cli.edge import edge
 from rootwright.errors import UsageError
 from rootwright.inventory import HostSpec, Inventory
 from rootwright.playbook import REGISTRY, Option, Playbook
+from rootwright.secret import held_password
 
 COMMON_LISTS = {
     "host": "a host or group of the inventory; may be repeated (default: localhost)",
@@ -62,8 +62,8 @@ def build_task(playbook: Playbook) -> Task[Callable[..., None]]:
         parameters.append(inspect.Parameter(name, kind, default=default))
 
     def body(_context: Context, **given: object) -> None:
-        with edge():
-            build(playbook, given)
+        with edge(), held_password() as password:
+            build(playbook, given, password)
 
     body.__doc__ = playbook.manual
     body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -90,16 +90,16 @@ def _help(option: Option) -> str:
     return f"{option.help}{choices}{commas} (default: {shown})"
 
 
-def build(playbook: Playbook, given: Mapping[str, object]) -> None:
+def build(playbook: Playbook, given: Mapping[str, object], password: str) -> None:
     """Play a playbook as the command line says, and report.
 
     given: the values of the command line by parameter name; None, False and an empty list mean
-    that an option was not given.
+    that an option was not given. password: sudo's, where the environment says it.
     Raises RootwrightError for what is wrong before any play starts; Exit afterwards.
     """
     # Everything below costs time to import that --list and --help need not pay.
     from rootwright.cli.sample import preparing
-    from rootwright.hosts import PASSWORD_VARIABLE, ask_on_terminal
+    from rootwright.hosts import prompt_for
     from rootwright.report import Console, EventLog, Masker, Reporters
     from rootwright.run import DEFAULT_WORK_DIR, PARALLEL, RunOptions, run
     from rootwright.ship import Shipping
@@ -116,7 +116,7 @@ def build(playbook: Playbook, given: Mapping[str, object]) -> None:
         tags=_texts(given["tag"]),
     )
     shipping.check()
-    masker = Masker([os.environ.get(PASSWORD_VARIABLE, "")])
+    masker = Masker([password])
     console = Console(
         sys.stderr,
         diff=bool(given["diff"]),
@@ -129,9 +129,9 @@ def build(playbook: Playbook, given: Mapping[str, object]) -> None:
 
     def ask(host: str) -> str:
         with console.paused():
-            password = ask_on_terminal(host)
-        masker.add(password)
-        return password
+            answer = prompt_for(password)(host)
+        masker.add(answer)
+        return answer
 
     with Reporters(reporters) as reporter, contextlib.ExitStack() as stack:
         options = RunOptions(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rootwright.errors import RootwrightError, StepError
-from rootwright.hosts import Host, ask_on_terminal, connect
+from rootwright.hosts import Host, connect, prompt_for
 from rootwright.inventory import HostSpec
 from rootwright.run import DEFAULT_WORK_DIR, whoami
 from rootwright.session import Session, SessionSpec
@@ -31,14 +31,15 @@ rmdir "$rw_dir"
 """
 
 
-def clean_host(spec: HostSpec, work_dir: str) -> Iterator[str]:
+def clean_host(spec: HostSpec, work_dir: str, password: str) -> Iterator[str]:
     """Remove every root below a host's work dir; yield each folder that is gone.
 
+    password: sudo's, asked for where it is empty.
     Raises StepError for a folder that holds what we did not make, or a mount; BusyError for a root
     that a play holds.
     """
     base = work_dir or DEFAULT_WORK_DIR
-    host = connect(spec, ask=ask_on_terminal)
+    host = connect(spec, ask=prompt_for(password))
     try:
         for name in _roots(host, base):
             with Session(host, SessionSpec(folder=f"{base}/{name}", who=whoami())) as s:

@@ -7,18 +7,22 @@ import contextlib
 from rootwright import playbook as playbooks
 from rootwright.doctor import CHECKS, Check, tool, verdicts
 from rootwright.errors import HostError, RootwrightError, ShipError, StepError
-from rootwright.hosts import ask_on_terminal, connect
+from rootwright.hosts import connect, prompt_for
 from rootwright.inventory import HostSpec
 from rootwright.run import DEFAULT_WORK_DIR, whoami
 from rootwright.session import Session, SessionSpec
+from rootwright.text import harmless
 
 
-def examine(spec: HostSpec, work_dir: str) -> RootwrightError | None:
-    """Print what a host offers and lacks; return the error that stands for its lacks, if any."""
+def examine(spec: HostSpec, work_dir: str, password: str) -> RootwrightError | None:
+    """Print what a host offers and lacks; return the error that stands for its lacks, if any.
+
+    password: sudo's, asked for where it is empty.
+    """
     books = playbooks.REGISTRY.values()
     checks = {name: tool(name, package) for book in books for name, package in book.tools.items()}
     try:
-        facts = _facts(spec, work_dir or DEFAULT_WORK_DIR, [*CHECKS, *checks.values()])
+        facts = _facts(spec, work_dir or DEFAULT_WORK_DIR, [*CHECKS, *checks.values()], password)
     except HostError as e:
         print(f"{spec.name}:")
         _line("session", "", e.what, e.hint)
@@ -43,8 +47,8 @@ def examine(spec: HostSpec, work_dir: str) -> RootwrightError | None:
     return None
 
 
-def _facts(spec: HostSpec, work_dir: str, checks: list[Check]) -> dict[str, str]:
-    host = connect(spec, ask=ask_on_terminal)
+def _facts(spec: HostSpec, work_dir: str, checks: list[Check], password: str) -> dict[str, str]:
+    host = connect(spec, ask=prompt_for(password))
     wanted = SessionSpec(
         # Nothing is made there: only a look, with no lock that another play might miss.
         folder=f"{work_dir}/.doctor",
@@ -71,9 +75,10 @@ def _engine() -> tuple[str, str]:
 
 
 def _line(name: str, found: str, lack: str, mend: str) -> None:
+    # What was found is what the host says, and it may say anything.
     if lack:
-        print(f"  lack  {name}: {lack}")
+        print(harmless(f"  lack  {name}: {lack}"))
         if mend:
-            print(f"        mend: {mend}")
+            print(harmless(f"        mend: {mend}"))
     else:
-        print(f"  ok    {name}: {found}")
+        print(harmless(f"  ok    {name}: {found}"))

@@ -18,6 +18,8 @@ from rootwright.cli.edge import edge
 from rootwright.errors import RootwrightError, UsageError
 from rootwright.inventory import HostSpec, Inventory
 from rootwright.report.data import json_text
+from rootwright.secret import held_password
+from rootwright.text import harmless
 
 _HOST_HELP = {
     "host": "a host or group of the inventory; may be repeated (default: localhost)",
@@ -56,7 +58,7 @@ def list_modules(_context: Context, name: str = "") -> None:
 @task(name="hosts", help={"inventory": _HOST_HELP["inventory"]}, auto_shortflags=False)
 def list_hosts(_context: Context, inventory: str = "") -> None:
     """List the hosts and groups one may build on."""
-    with edge():
+    with edge(), held_password():
         known = Inventory.load(Path(inventory) if inventory else None)
         for spec in known.hosts.values():
             if spec.name in known.refused:
@@ -88,14 +90,14 @@ def diagnose(
     _context: Context, host: Sequence[str] | None = None, inventory: str = "", work_dir: str = ""
 ) -> None:
     """Say what hosts offer and lack for each playbook, and how to mend each lack."""
-    with edge():
+    with edge(), held_password() as password:
         from rootwright.cli.doctor import examine
 
         known = Inventory.load(Path(inventory) if inventory else None)
         failed = [
             error
             for spec in known.select(host or ())
-            if (error := examine(spec, checked_work_dir(work_dir)))
+            if (error := examine(spec, checked_work_dir(work_dir), password))
         ]
         if failed:
             raise max(failed, key=lambda error: error.exit_code)
@@ -106,17 +108,17 @@ def clean(
     _context: Context, host: Sequence[str] | None = None, inventory: str = "", work_dir: str = ""
 ) -> None:
     """Remove the roots we made on hosts and the archives we made in dist/."""
-    with edge():
+    with edge(), held_password() as password:
         from rootwright.cli.clean import clean_dist, clean_host
 
         known = Inventory.load(Path(inventory) if inventory else None)
         errors: list[RootwrightError] = []
         for spec in known.select(host or ()):
             try:
-                for removed in clean_host(spec, checked_work_dir(work_dir)):
-                    print(f"{spec.name}: removed {removed}")
+                for removed in clean_host(spec, checked_work_dir(work_dir), password):
+                    print(harmless(f"{spec.name}: removed {removed}"))
             except RootwrightError as e:
-                print("\n".join(e.lines()), file=sys.stderr)
+                print("\n".join(map(harmless, e.lines())), file=sys.stderr)
                 errors.append(e)
         for path in clean_dist(Path("dist")):
             print(f"removed {path}")

@@ -6,18 +6,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from rootwright.errors import PrivilegeError
-from rootwright.hosts.base import PASSWORD_VARIABLE, ByteStream, Host, PasswordPrompt
+from rootwright.hosts.base import ByteStream, Host, PasswordPrompt
+from rootwright.secret import PASSWORD_VARIABLE
 
 if TYPE_CHECKING:
     from rootwright.inventory import HostSpec
 
 __all__ = [
-    "PASSWORD_VARIABLE",
     "ByteStream",
     "Host",
     "PasswordPrompt",
     "ask_on_terminal",
     "connect",
+    "prompt_for",
 ]
 
 
@@ -34,6 +35,11 @@ def connect(spec: HostSpec, *, ask: PasswordPrompt, accept_new: bool = False) ->
     from rootwright.hosts.ssh import SSHHost
 
     return SSHHost(spec, ask, accept_new)
+
+
+def prompt_for(password: str) -> PasswordPrompt:
+    """Return what answers with a password, or, where that is empty, asks on the terminal."""
+    return (lambda _: password) if password else ask_on_terminal
 
 
 def ask_on_terminal(host: str) -> str:

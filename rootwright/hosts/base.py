@@ -7,18 +7,28 @@ import os
 import secrets
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rootwright.errors import PrivilegeError, StepError
 from rootwright.hosts.terminal import Terminal
-
-PASSWORD_VARIABLE = "ROOTWRIGHT_SUDO_PASSWORD"
+from rootwright.secret import PASSWORD_VARIABLE
 
 GREETING_LIMIT = 128 * 1024
 """Bytes a host may print before a stream begins."""
 
+ERRORS_LIMIT = 64 * 1024
+"""Bytes kept of the end of a stream's error output, where what matters stands."""
+
 PasswordPrompt = Callable[[str], str]
 """Asks a person for the sudo password of the named host; raises RootwrightError if it cannot."""
+
+
+def last_of(chunks: Iterable[bytes]) -> bytes:
+    """Return the end of what comes in chunks, in memory that does not grow with it."""
+    kept = b""
+    for chunk in chunks:
+        kept = (kept + chunk)[-ERRORS_LIMIT:]
+    return kept
 
 
 class ByteStream(ABC):
@@ -30,7 +40,7 @@ class ByteStream(ABC):
 
     @abstractmethod
     def finish(self) -> tuple[int, str]:
-        """Wait for the command; return its exit status (-1 when lost) and its error output."""
+        """Wait for the command; return its exit status (-1 when lost), the end of its errors."""
 
     @abstractmethod
     def close(self) -> None:
@@ -94,8 +104,15 @@ class Host(ABC):
                 where=self.name,
                 hint=f"type it again, or set {PASSWORD_VARIABLE} right",
             )
-        self._password = os.environ.get(PASSWORD_VARIABLE) or self._ask(self.name)
-        return self._password
+        password = os.environ.get(PASSWORD_VARIABLE) or self._ask(self.name)
+        if set(password) & set("\n\r\0"):
+            raise PrivilegeError(
+                "the sudo password is more than one line",
+                where=self.name,
+                hint=f"type it again, or set {PASSWORD_VARIABLE} to the password alone",
+            )
+        self._password = password
+        return password
 
     def stream(self, script: str) -> ByteStream:
         """Run a sh script as root and hand out its standard output as bytes."""
@@ -103,7 +120,7 @@ class Host(ABC):
         # Where sudo does not ask, the password would be left for the script to read.
         script = f"exec </dev/null\necho {mark}\n{script}"
         command = _as_root(script, self._become, "-Sp", "")
-        first = b"" if self._password is None else self._password.encode() + b"\n"
+        first = f"{self._password}\n".encode("utf-8", "surrogateescape") if self._password else b""
         return _Marked(self._start_stream(command, first), mark.encode() + b"\n", self.name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import select
 import signal
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pexpect
 
-from rootwright.hosts.base import PASSWORD_VARIABLE, ByteStream, Host, PasswordPrompt
+from rootwright.hosts.base import ByteStream, Host, PasswordPrompt, last_of
 from rootwright.hosts.terminal import READ_SIZE, Bounded, Terminal
+from rootwright.secret import public_environment
 
 if TYPE_CHECKING:
     Pty = pexpect.spawn[bytes]
@@ -82,11 +84,6 @@ class _Bell:
         return bool(found)
 
 
-def _environment() -> dict[str, str]:
-    """Return our environment without the secret in it: what runs on a host has no use for it."""
-    return {name: value for name, value in os.environ.items() if name != PASSWORD_VARIABLE}
-
-
 class _ProcessStream(ByteStream):
     def __init__(self, command: str, first_line: bytes, bell: _Bell) -> None:
         self._bell = bell
@@ -98,7 +95,7 @@ class _ProcessStream(ByteStream):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env=_environment(),
+            env=public_environment(),
             start_new_session=True,  # a Ctrl-C is for us to understand
         )
         assert self._process.stdin
@@ -113,7 +110,8 @@ class _ProcessStream(ByteStream):
 
     def _drain(self) -> None:
         assert self._process.stderr
-        self._errors = self._process.stderr.read()
+        read = functools.partial(self._process.stderr.read, READ_SIZE)
+        self._errors = last_of(iter(read, b""))
 
     def read(self, size: int) -> bytes:
         try:
@@ -194,7 +192,7 @@ class LocalTerminal(Terminal):
             maxread=READ_SIZE,
             echo=False,
             dimensions=(24, 200),
-            env=_environment() | {"TERM": "dumb", "LC_ALL": "C"},
+            env=public_environment() | {"TERM": "dumb", "LC_ALL": "C"},
             preexec_fn=_default_signals,
         )
         self._bell = self._process.bell = bell

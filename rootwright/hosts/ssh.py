@@ -18,7 +18,7 @@ from fabric.tunnels import Tunnel
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from rootwright.errors import HostError, RootwrightError
-from rootwright.hosts.base import ByteStream, Host, PasswordPrompt
+from rootwright.hosts.base import ByteStream, Host, PasswordPrompt, last_of
 from rootwright.hosts.host_keys import check_host_keys
 from rootwright.hosts.terminal import READ_SIZE, Bounded, Spawn, Terminal
 from rootwright.text import harmless
@@ -197,15 +197,18 @@ def _pass_on(channel: paramiko.Channel, port: int) -> None:
 class _ChannelStream(ByteStream):
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
-        self._errors: list[bytes] = []
+        self._errors = b""
         # Error output shares the window with the data: left alone it would stop the stream.
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
 
     def _drain(self) -> None:
+        self._errors = last_of(self._error_output())
+
+    def _error_output(self) -> Iterator[bytes]:
         with contextlib.suppress(OSError, EOFError):
-            while chunk := self._channel.recv_stderr(32 * 1024):
-                self._errors.append(chunk)
+            while chunk := self._channel.recv_stderr(READ_SIZE):
+                yield chunk
 
     def read(self, size: int) -> bytes:
         return self._channel.recv(size)
@@ -213,7 +216,7 @@ class _ChannelStream(ByteStream):
     def finish(self) -> tuple[int, str]:
         status = self._channel.recv_exit_status()
         self._reader.join()
-        return status, b"".join(self._errors).decode(errors="backslashreplace")
+        return status, self._errors.decode(errors="backslashreplace")
 
     def close(self) -> None:
         with contextlib.suppress(OSError, EOFError):

@@ -65,11 +65,11 @@ class Terminal(ABC):
         """Read up to the end of a line, or to a pattern in an unfinished line.
 
         Returns 0 and a whole line with its end; or the pattern's number, from 1, and the line so
-        far; or -1 and the line so far when it has stood unfinished for ``silence`` seconds; or
-        None and what is left at the end of everything.
+        far; or -1 and the line so far, which may be empty, when none of these came for ``silence``
+        seconds; or None and what is left at the end of everything.
         """
         wanted: list[Any] = [_LINES, *patterns, pexpect.EOF, pexpect.TIMEOUT]
-        while not self._lines:
+        if not self._lines:
             index = self._spawn.expect(wanted, timeout=silence)
             before: bytes = self._spawn.before or b""
             if index == len(patterns) + 1:
@@ -79,7 +79,7 @@ class Terminal(ABC):
                 if index > 0:
                     return index, before + self._spawn.match.group()
                 self._lines.extend(_LINE.findall(self._spawn.match.group()))
-            elif before.strip():
+            else:
                 return -1, before
         return 0, self._lines.popleft()
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from rootwright.errors import InventoryError
 from rootwright.inventory.text import shown
+from rootwright.secret import public_environment
 from rootwright.text import terminal_text
 
 MAX_BYTES = 16 << 20
@@ -93,6 +94,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                env=public_environment(),
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument

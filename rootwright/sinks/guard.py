@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rootwright.errors import RootwrightError
+from rootwright.secret import public_environment
 
 # It must cost nothing as long as all is well, so it is a shell until there is something to do.
 _WATCH = """\
@@ -41,7 +42,7 @@ class Guard:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=public_environment() | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
 

@@ -22,9 +22,9 @@ import pytest
 from rootwright import session as sessions
 from rootwright.errors import BusyError, HostError, PrivilegeError, StepError
 from rootwright.hosts import Host, connect, ssh
-from rootwright.hosts.base import PASSWORD_VARIABLE
 from rootwright.inventory import HostSpec
 from rootwright.resource import quote
+from rootwright.secret import PASSWORD_VARIABLE
 from rootwright.session import Session, SessionSpec
 from tests.support.accounts import Account
 from tests.support.controller import start

@@ -19,8 +19,8 @@ import pytest
 
 from rootwright.errors import HostError, HostKeyError, PrivilegeError, RootwrightError
 from rootwright.hosts import Host, PasswordPrompt, ask_on_terminal, connect, ssh
-from rootwright.hosts.base import PASSWORD_VARIABLE
 from rootwright.inventory import Become, HostSpec
+from rootwright.secret import PASSWORD_VARIABLE
 from rootwright.session import Session, SessionSpec
 from tests.support.accounts import Account, account, lacks_accounts
 from tests.support.books import waiting_book

@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-LEAVES = {"errors", "text"}
+LEAVES = {"errors", "secret", "text"}
 STATE = {"resource", "module", "playbook", "plan"}
 HOSTS = {"session", "hosts", "inventory"}
 SHIPPING = {"layer", "layer_stream", "image", "sinks"}

@@ -10,8 +10,8 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,6 @@ from hypothesis import strategies as st
 from rootwright import session
 from rootwright.errors import BusyError, HostError, PrivilegeError, RootwrightError, StepError
 from rootwright.hosts import terminal
-from rootwright.hosts.local import LocalHost, LocalTerminal
-from rootwright.hosts.terminal import Terminal
 from rootwright.resource import (
     Absent,
     Bootstrap,
@@ -35,54 +33,17 @@ from rootwright.resource import (
     State,
     Symlink,
 )
-from rootwright.session import Session, SessionSpec
+from rootwright.session import Session
 from rootwright.text import harmless
+from tests.support.hostile_host import BOOK, HostileHost, checked, opened
 
 SESSION_SH = Path(session.__file__).with_suffix(".sh")
-
-# What every hostile script knows: the session's secret, and how to frame with it. $1 is the
-# command line that the host was asked to run.
-PREAMBLE = r"""
-stty raw -echo
-carried=$(printf %s "$1" | sed "s/.*' sh //" | tr -d ' ' | base64 -d)
-nonce=$(printf %s "$carried" | sed -n 's/^rw_nonce=//p' | head -n 1)
-say() { printf '\036%s %s\n' "$nonce" "$*"; }
-take() { read -r key size && [ "$size" != bye ] && request=$(head -c "$size" | base64 -d); }
-"""
-
-
-class Hostile(LocalHost):
-    """A host whose shell is this script."""
-
-    def __init__(self, script: str) -> None:
-        super().__init__("evil", "none", lambda _: "secret")
-        self.script = PREAMBLE + script
-
-    def _start_terminal(self, command: str) -> Terminal:
-        return LocalTerminal(["/bin/sh", "-c", self.script, "sh", command], self.name, self._bell)
-
-
-BOOK = SessionSpec(folder="/nowhere/book", who="me")
-
-
-@contextmanager
-def opened(script: str) -> Iterator[Session]:
-    with closing(Hostile(script)) as host, Session(host, BOOK) as session:
-        yield session
 
 
 def refused(script: str) -> RootwrightError:
     with pytest.raises(RootwrightError) as caught, opened(script):
         pass
     return checked(caught.value)
-
-
-def checked(error: RootwrightError) -> RootwrightError:
-    assert error.what
-    assert error.hint
-    assert harmless("\n".join(error.lines())) == "\n".join(error.lines())
-    assert len("\n".join(error.lines())) < 100_000
-    return error
 
 
 # --- opening
@@ -298,7 +259,7 @@ def test_closing_does_not_wait_for_a_host_that_goes_on_talking(
     ],
 )
 def test_hanging_up_ends_every_wait_from_another_thread(script: str, size: int) -> None:
-    with closing(Hostile(script)) as host:
+    with closing(HostileHost(script)) as host:
         with Session(host, BOOK) as begun:
             timer = threading.Timer(0.2, host.hang_up)
             timer.start()
