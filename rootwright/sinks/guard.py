@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from rootwright.errors import RootwrightError
 from rootwright.secret import public_environment
 
 # It must cost nothing as long as all is well, so it is a shell until there is something to do.
@@ -36,7 +35,7 @@ class Guard:
     def __init__(self, socket: Path | None, claim: str) -> None:
         package = str(Path(__file__).resolve().parents[2])
         paths = filter(None, (package, os.environ.get("PYTHONPATH")))
-        words = [sys.executable, "-m", __name__, str(socket or ""), claim]
+        words = [sys.executable, "-m", f"{__package__}.undo", str(socket or ""), claim]
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _WATCH, *words],
             stdin=subprocess.PIPE,
@@ -72,18 +71,3 @@ class Guard:
             if self._process.stdin:
                 self._process.stdin.write(f"{line}\n".encode())
                 self._process.stdin.flush()
-
-
-def _undo(socket: str, claim: str, image: str) -> None:
-    """Undo a ship of somebody who was killed."""
-    from rootwright.sinks.docker import DockerSink
-
-    with (
-        contextlib.suppress(RootwrightError),
-        contextlib.closing(DockerSink(Path(socket) if socket else None)) as sink,
-    ):
-        sink.undo(claim, image or None, late=True)
-
-
-if __name__ == "__main__":
-    _undo(*sys.argv[1:])
