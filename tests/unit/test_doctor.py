@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,7 @@ def test_the_first_tool_that_is_missing_is_named_with_its_package(tmp_path: Path
     [
         ("check-GNU-tar", "bsdtar 3.6.2 - libarchive 3.6.2", "tar is not GNU tar"),
         ("check-GNU-tar", "", "tar is not GNU tar"),
-        ("check-clock", str(int(time.time()) - 7200), "the host.s clock is .* s off ours"),
+        ("check-clock", "1700000000", "the host.s clock is .* s off ours"),
         ("check-disk-space", "Filesystem Blocks Used\n/dev/a 100 0 2048 0% /", "only 2 MiB are"),
         ("check-disk-space", "", "only 0 MiB are free"),
     ],
