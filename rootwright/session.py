@@ -168,15 +168,17 @@ class Session:
         self,
         answers: Sequence[tuple[str, str | Callable[[], str]]],
         on_output: Callable[[str], None] | None = None,
-        chatter: int = OUTPUT_LIMIT,
+        chatter: int | None = None,
         patience: float = math.inf,
     ) -> Iterator[tuple[str, str]]:
         """Yield records until the terminal ends; answer prompts on the way.
 
-        chatter: bytes of output to put up with. patience: seconds to wait for the next record.
+        chatter: bytes of output to put up with, if fewer than usual. patience: seconds to wait
+        for the next record, or for what comes after an answer.
         """
         # What a program prints on a finished line is no question any more.
         patterns = [re.compile(rb"(?:%s)(?=[^\r\n]*\Z)" % p.encode()) for p, _ in answers]
+        left = OUTPUT_LIMIT if chatter is None else chatter
         received = answered = 0
         end = time.monotonic() + patience
         while True:
@@ -204,14 +206,14 @@ class Session:
             # A record may begin anywhere in a line, after output or after one that broke off.
             output, *parts = text.split(self._mark)
             self._note(output, on_output)
-            chatter -= len(output)
+            left -= len(output)
             for part in parts:
                 record = part.decode("ascii", "backslashreplace").rstrip()
                 received += len(record) + RECORD_COST
                 if received <= RECORDS_LIMIT:
                     kind, _, payload = record.partition(" ")
                     yield kind, payload
-            if received > RECORDS_LIMIT or chatter < 0:
+            if received > RECORDS_LIMIT or left < 0:
                 raise self._endless("the host's reply does not end")
 
     def _endless(self, what: str) -> StepError:

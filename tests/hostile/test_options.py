@@ -1,0 +1,104 @@
+"""Options that hold anything an argument can: taken literally, or refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.needs import lacks_root, needs
+from tests.support.program import PATIENCE, REPOSITORY
+
+# What an argument cannot hold is a NUL.
+VALUES = (
+    "$(touch pwned)`touch pwned`",
+    "'\"; touch pwned; #\\",
+    "a\nb\n",
+    "-n",
+    "--upload-pack=touch pwned",
+    "../../../../etc",
+    "\x1b[2J\x1b]0;title\x07\x9b6n",
+    "{host}{arch}{nobody}%s%n{0.__class__}",
+    "x" * 65536,
+    "\udcff\udcfe",
+    "\u202e\ufeff",
+    "",
+)
+
+# Each argv as a person's, one after the other in one process: starting one takes a second.
+_DRIVER = """
+import contextlib, io, json, sys, traceback
+from rootwright import cli
+
+tasks = cli.namespace()
+said = []
+for argv in json.load(sys.stdin):
+    out = io.StringIO()
+    code, trace = None, ""
+    with contextlib.redirect_stderr(out), contextlib.redirect_stdout(out):
+        try:
+            cli.main(["rootwright", *argv], tasks)
+        except SystemExit as e:
+            code = e.code
+        except BaseException:
+            trace = traceback.format_exc()
+    said.append([code or 0, out.getvalue(), trace])
+print(json.dumps(said))
+"""
+
+
+def run(folder: Path, *commands: list[str]) -> list[Any]:
+    """Return the exit code, the output and the traceback of each command."""
+    done = subprocess.run(
+        [sys.executable, "-c", _DRIVER],
+        input=json.dumps(commands),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "DOCKER_HOST": "unix:///nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[Any] = json.loads(done.stdout)
+    return found
+
+
+OPTIONS = (
+    *("tag", "to", "host", "inventory", "parallel", "work-dir", "events"),
+    *("suite", "mirror", "security-mirror", "image-mirror", "components", "packages", "lang"),
+    *("locales", "timezone", "slim", "architecture", "keyring", "tool"),
+)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_any_value_is_literal_or_refused(option: str, home: Path, tmp_path: Path) -> None:
+    needs(lacks_root())
+    usual = {"--mirror": "http://127.0.0.1:9/debian", "--security-mirror": "none"}
+    usual |= {"--work-dir": f"{tmp_path}/work"}
+    words = [word for k, v in usual.items() if k != f"--{option}" for word in (k, v)]
+    commands = [["build-debian", *words, "--check", f"--{option}={value}"] for value in VALUES]
+    for value, (code, said, trace) in zip(VALUES, run(tmp_path, *commands), strict=True):
+        assert not trace, (value[:80], trace[-2000:])
+        assert code in (0, 2, 3) or "is missing" in said, (value[:80], code, said[-2000:])
+        assert code == 0 or "hint:" in said or option == "host", (value[:80], said[-2000:])
+        assert not set(said) & set("\x1b\x07\x9b\u202e"), (value[:80], said[-2000:])
+    assert not list(tmp_path.rglob("pwned"))
+    assert {path.name for path in tmp_path.iterdir()} <= {"home", *VALUES}
+
+
+def test_a_work_dir_is_taken_literally(home: Path, tmp_path: Path) -> None:
+    needs(lacks_root())
+    books = tmp_path / "books"
+    books.mkdir()
+    names = ["$(touch pwned)", "'\"; touch pwned; #", "-n", "a b  c", "\udcff", "*"]
+    commands = [["doctor", f"--work-dir={tmp_path}/{name}/{name}"] for name in names]
+    for code, said, trace in run(tmp_path, *commands):
+        assert not trace
+        assert code in (0, 1), said
+        assert "disk space: " in said
+    assert not list(tmp_path.rglob("pwned"))
