@@ -299,7 +299,9 @@ def _read_keyring(path: str | None) -> bytes:
         content = Path(path).expanduser().read_bytes()
     except OSError as e:
         raise UsageError(
-            f"the keyring cannot be read: {e.strerror}", where=f"option keyring, {path}"
+            f"the keyring cannot be read: {e.strerror}",
+            where=f"option keyring, {path}",
+            hint="give a file on this machine that you may read, such as `gpg --export` writes",
         ) from None
     return binary_keyring(content, f"option keyring, {path}")
 

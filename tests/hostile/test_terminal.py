@@ -71,13 +71,15 @@ def test_no_escape_of_a_command_reaches_a_terminal(
     (tmp_path / "books/loud.py").write_text(_BOOK)
     argv = ["-c", _PROGRAM, str(tmp_path / "books"), "build-loud", "--work-dir", work_dir, *more]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color"}
-    child = pexpect.spawn(sys.executable, argv, env=env, timeout=PATIENCE, dimensions=(40, 120))
+    child: pexpect.spawn[bytes] = pexpect.spawn(
+        sys.executable, argv, env=env, timeout=PATIENCE, dimensions=(40, 120)
+    )
     try:
         child.expect(pexpect.EOF)
         child.wait()
     finally:
         child.close(force=True)
-    said: bytes = child.before or b""
+    said = child.before or b""
     assert (child.exitstatus == 0) == ("--fails" not in more), said
     assert b"\x1b" in said  # it drew something of its own
     assert b"loud" in said
