@@ -18,6 +18,9 @@ from tests.support.engine import Engine
 from tests.support.program import PROGRAM, Ended, Place, family, refused
 from tests.support.sshd import Sshd
 
+SLOW = 2_000_000
+"""Bytes a second to an engine that takes its time."""
+
 
 def test_a_controller_killed_during_bootstrap_leaves_nothing(
     place: Place, first_build: tuple[Place, Ended], sshd: Sshd, where: str
@@ -113,16 +116,18 @@ def test_a_controller_killed_while_it_ships_leaves_nothing(
     ],
 )
 def test_an_interrupt_ends_it_and_leaves_nothing(
-    built: Place, place: Place, how: signal.Signals, event: str
+    built: Place, place: Place, dockerd: Engine, how: signal.Signals, event: str
 ) -> None:
     place = place if event == "module_started" else replace(built, tag=place.tag, env={})
     images = place.images()
-    running = place.start("--json")
-    running.until(event)
-    processes = family(running.process.pid)
-    # As from a terminal: the whole group gets it.
-    os.killpg(running.process.pid, how)
-    ended = running.end()
+    # However late we are, it is not done yet.
+    with DelayProxy(dockerd.socket, rate=SLOW) as proxy:
+        running = place.start("--json", DOCKER_HOST=f"tcp://{proxy.host}:{proxy.port}")
+        running.until(event)
+        processes = family(running.process.pid)
+        # As from a terminal: the whole group gets it.
+        os.killpg(running.process.pid, how)
+        ended = running.end()
     assert ended.code == 130, ended
     assert "Traceback" not in ended.stderr
     assert "interrupted" in ended.stderr
