@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rootwright.errors import UsageError
 from rootwright.module import UNRECORDED, Module, read_template
 from rootwright.modules.mirrorlist import servers
 from rootwright.modules.pacman_conf import (
@@ -21,6 +20,7 @@ from rootwright.modules.pacman_conf import (
     no_extract,
 )
 from rootwright.resource import Answer, Bootstrap, Resource, quote
+from rootwright.resource.files import read_content
 
 KEYRING_FILES = ("{}.gpg", "{}-trusted", "{}-revoked")
 """What a keyring consists of; the last may be missing. Source: pacman-key(8)."""
@@ -52,19 +52,14 @@ def read_keyring(folder: Path, name: str = "archlinux") -> dict[str, bytes]:
     folder: on the controller. Raises UsageError for what is no keyring.
     """
     found: dict[str, bytes] = {}
+    hint = f"give a folder with {name}.gpg, {name}-trusted and {name}-revoked"
     for pattern in KEYRING_FILES:
         path = folder / pattern.format(name)
-        try:
-            found[path.name] = path.read_bytes()
-        except OSError as error:
-            if path.name.endswith("-revoked") and not path.exists() and folder.is_dir():
-                found[path.name] = b""
-                continue
-            raise UsageError(
-                f"the keyring's {path.name} cannot be read: {error.strerror}",
-                where=str(folder),
-                hint=f"give a folder with {name}.gpg, {name}-trusted and {name}-revoked",
-            ) from None
+        if path.name.endswith("-revoked") and folder.is_dir() and not path.exists():
+            found[path.name] = b""
+        else:
+            what = f"the keyring's {path.name}"
+            found[path.name] = read_content(path, what, str(folder), hint)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from rootwright.errors import UsageError
@@ -31,6 +30,7 @@ from rootwright.modules.root_account import RootAccount
 from rootwright.modules.slim import Slim
 from rootwright.modules.timezone import Timezone
 from rootwright.playbook import VOLATILE, Fact, ImageConfig, Recipe
+from rootwright.resource.files import own_path, read_content
 
 GIVEN_KEYRING = "/etc/apt/keyrings/archive.gpg"
 """Where an image has the keyring that was given for it."""
@@ -295,15 +295,10 @@ def _debian_name(machine: str) -> str:
 def _read_keyring(path: str | None) -> bytes:
     if not path:
         return b""
-    try:
-        content = Path(path).expanduser().read_bytes()
-    except OSError as e:
-        raise UsageError(
-            f"the keyring cannot be read: {e.strerror}",
-            where=f"option keyring, {path}",
-            hint="give a file on this machine that you may read, such as `gpg --export` writes",
-        ) from None
-    return binary_keyring(content, f"option keyring, {path}")
+    where = f"option keyring, {path}"
+    hint = "give a file on this machine that you may read, such as `gpg --export` writes"
+    content = read_content(own_path(path, where), "the keyring", where, hint)
+    return binary_keyring(content, where)
 
 
 def _tools(host: Mapping[str, str], archive: Archive, tool: str, keys: bytes) -> list[Module]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 from rootwright.errors import UsageError
@@ -24,6 +23,7 @@ from rootwright.modules.root_account import RootAccount
 from rootwright.modules.sysusers import Sysusers
 from rootwright.modules.timezone import Timezone
 from rootwright.playbook import VOLATILE, ImageConfig, Recipe, playbook
+from rootwright.resource.files import own_path
 
 GEO_MIRROR = "https://geo.mirror.pkgbuild.com"
 """Arch's own mirror, which answers from a place near to whoever asks. It has x86_64 only."""
@@ -123,7 +123,7 @@ def arch(
             hint="give the mirror of a port of Arch with --mirror, and its keys with --keyring",
         )
     urls = servers(tuple(mirror))
-    keys = read_keyring(Path(keyring).expanduser()) if keyring else {}
+    keys = read_keyring(own_path(keyring, f"option keyring, {keyring}")) if keyring else {}
     generate = tuple(locales) + (() if lang in BUILT_IN or lang in locales else (lang,))
     feed = haveged and keyring_state != "empty"
     profile = "slim" if slim else ""

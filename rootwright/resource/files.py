@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import posixpath
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from rootwright.errors import StepError, UsageError
 from rootwright.resource.base import (
@@ -29,6 +31,42 @@ DIFF_LIMIT = 256 * 1024
 
 CONTENT_LIMIT = 16 * 1024 * 1024
 """Bytes a file's content may have: it travels inside the request and stays in memory."""
+
+
+def own_path(text: str, where: str) -> Path:
+    """Return a path on the controller, where ``~`` begins one's own home and ``~user`` another's.
+
+    where: the error says it was. Raises UsageError where there is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            "there is no such user, so no home either", where=where, hint="write an absolute path"
+        ) from None
+
+
+def read_content(path: Path, what: str, where: str, hint: str) -> bytes:
+    """Return what a regular file on the controller holds.
+
+    Anything else could keep us waiting, or give bytes without an end. what: the file is for; where,
+    hint: what the error says besides. Raises UsageError for a file that cannot be read, is none,
+    or has more than 16 MiB.
+    """
+    try:
+        # A FIFO that nobody writes to would keep us in open() itself.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                lack = "it is no regular file"
+            elif len(content := file.read(CONTENT_LIMIT + 1)) > CONTENT_LIMIT:
+                lack = f"it has more than {CONTENT_LIMIT} bytes"
+            else:
+                return content
+    except OSError as error:
+        lack = error.strerror or str(error)
+    except ValueError as error:  # a NUL in its name
+        lack = str(error)
+    raise UsageError(f"{what} cannot be read: {lack}", where=where, hint=hint)
 
 
 def check_mode(mode: int | None, where: str) -> None:

@@ -102,3 +102,28 @@ def test_a_work_dir_is_taken_literally(home: Path, tmp_path: Path) -> None:
         assert code in (0, 1), said
         assert "disk space: " in said
     assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("playbook", ["debian", "arch"])
+def test_a_keyring_is_a_file_that_ends(playbook: str, home: Path, tmp_path: Path) -> None:
+    needs(lacks_root())
+    names = ("fifo", "zero", "folder", "large", "nothing")
+    trap = {name: tmp_path / name for name in names}
+    for path in trap.values() if playbook == "arch" else ():
+        path.mkdir()
+    at = {n: p / "archlinux.gpg" if playbook == "arch" else p for n, p in trap.items()}
+    os.mkfifo(at["fifo"])
+    at["zero"].symlink_to("/dev/zero")
+    at["folder"].mkdir()
+    with at["large"].open("wb") as file:
+        file.truncate(1 << 40)
+    inventory = tmp_path / "hosts.toml"
+    inventory.write_text('[all]\nkeyring = "/etc/a\\u0000b"\n')
+    usual = [f"build-{playbook}", "--mirror=http://127.0.0.1:9/", f"--work-dir={tmp_path}/work"]
+    values = [*map(str, trap.values()), "~nobody-of-that-name/keys"]
+    commands = [[*usual, f"--keyring={value}"] for value in values]
+    for code, said, trace in run(tmp_path, *commands, [*usual, f"--inventory={inventory}"]):
+        assert not trace
+        assert code == 2, said
+        assert "hint:" in said
+        assert "keyring" in said
