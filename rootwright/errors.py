@@ -6,6 +6,14 @@ an error or exits: `rootwright.cli` does both, once, at the edge.
 
 from __future__ import annotations
 
+_LONGEST = 1000
+"""Characters of a sentence that a reader gets whole: it may quote any value that was refused."""
+
+
+def _readable(text: str) -> str:
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} … {text[-half:]}"
+
 
 class RootwrightError(Exception):
     """Base of the family: a step failed.
@@ -31,16 +39,16 @@ class RootwrightError(Exception):
 
     def lines(self) -> list[str]:
         """Return the error as the lines a reader sees, the first beginning with ``error:``."""
-        lines = [f"error: {self.what}"]
+        lines = [f"error: {_readable(self.what)}"]
         if self.where:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  where: {_readable(self.where)}")
         if self.command:
             lines.append(f"  command: {self.command}")
         if self.output:
             lines.append("  output:")
             lines.extend(f"    {line}" for line in self.output.splitlines())
         if self.hint:
-            lines.append(f"  hint: {self.hint}")
+            lines.append(f"  hint: {_readable(self.hint)}")
         return lines
 
     def as_dict(self) -> dict[str, str]:

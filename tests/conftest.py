@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from rootwright.inventory import HostSpec
+from rootwright.module import REGISTRY
 from rootwright.sample_mirror import SampleMirror, build
 from rootwright.secret import PASSWORD_VARIABLE
 from tests.support.accounts import Account, Rights, account, lacks_accounts
@@ -53,6 +55,31 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     needs(lacks_sshd(), lacks_root())
     with Sshd(tmp_path_factory.mktemp("sshd")) as server:
         yield server
+
+
+@pytest.fixture
+def own_registry() -> Iterator[None]:
+    """The modules of a test are nobody else's."""
+    known = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(known)
+
+
+@pytest.fixture(params=["local", "ssh"])
+def host(request: pytest.FixtureRequest, home: Path, work_dir: str) -> HostSpec:
+    """This machine, as itself and over SSH."""
+    if request.param == "local":
+        return HostSpec("localhost")
+    server: Sshd = request.getfixturevalue("sshd")
+    (home / ".ssh/known_hosts").write_text(server.known_hosts_line())
+    return HostSpec("box", server.host, server.port, "root", str(server.client_key))
+
+
+@pytest.fixture
+def local(home: Path, work_dir: str) -> HostSpec:
+    """This machine."""
+    return HostSpec("localhost")
 
 
 def _account(rights: Rights) -> Iterator[Account]:

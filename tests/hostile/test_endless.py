@@ -14,7 +14,6 @@ from rootwright.errors import HostError, PrivilegeError, StepError
 from rootwright.hosts import Host, base, connect
 from rootwright.inventory import HostSpec
 from tests.support.hostile_host import HostileHost, checked, opened
-from tests.support.sshd import Sshd
 
 
 def test_many_small_records_are_as_much_as_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,15 +103,6 @@ def test_a_password_of_several_lines_is_never_typed(secret: str, tmp_path: Path)
 
 
 # --- errors beside a stream
-
-
-@pytest.fixture(params=["local", "ssh"])
-def host(request: pytest.FixtureRequest, home: Path, work_dir: str) -> HostSpec:
-    if request.param == "local":
-        return HostSpec("localhost")
-    server: Sshd = request.getfixturevalue("sshd")
-    (home / ".ssh/known_hosts").write_text(server.known_hosts_line())
-    return HostSpec("box", server.host, server.port, "root", str(server.client_key))
 
 
 def test_errors_are_kept_by_their_end(host: HostSpec) -> None:

@@ -86,6 +86,7 @@ def test_any_value_is_literal_or_refused(option: str, home: Path, tmp_path: Path
         assert not trace, (value[:80], trace[-2000:])
         assert code in (0, 2, 3) or "is missing" in said, (value[:80], code, said[-2000:])
         assert code == 0 or "hint:" in said or option == "host", (value[:80], said[-2000:])
+        assert max(map(len, said.splitlines()), default=0) < 1200, (value[:80], said[:2000])
         assert not set(said) & set("\x1b\x07\x9b\u202e"), (value[:80], said[-2000:])
     assert not list(tmp_path.rglob("pwned"))
     assert {path.name for path in tmp_path.iterdir()} <= {"home", *VALUES}
