@@ -73,8 +73,7 @@ def test(
 
 
 @task(
-    positional=["name"],
-    optional=["name"],
+    positional=[],
     help={"name": "a group of benchmarks; all of them unless given", "runs": "runs of each"},
     auto_shortflags=False,
 )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
+
+from invoke.exceptions import Exit
 
 from benchmarks import BUDGET, main
+from rootwright.cli.edge import edge
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
@@ -16,4 +20,9 @@ if __name__ == "__main__":
         "--budget", type=float, default=BUDGET, help="seconds of a contender in one case"
     )
     given = parser.parse_args()
-    main(given.names, runs=given.runs, budget=given.budget)
+    try:
+        with edge():
+            main(given.names, runs=given.runs, budget=given.budget)
+    except Exit as e:
+        print(e.message, file=sys.stderr)
+        sys.exit(e.code)

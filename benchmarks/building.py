@@ -13,7 +13,7 @@ from benchmarks.measure import Run, timed
 from rootwright.errors import StepError
 from tests.support.engine import Engine
 
-_IMAGE = "bench/image:1"
+_IMAGE, _BY_HAND = "bench/image:1", "bench/by-hand:1"
 
 
 class Builder:
@@ -39,7 +39,7 @@ class Builder:
     @property
     def import_(self) -> str:
         """The shell's words that make an image of a tar."""
-        return self._docker("import", "-", _IMAGE)
+        return self._docker("import", "-", _BY_HAND)
 
     def folder(self, name: str) -> Path:
         """Return the name of a folder that is not there."""
@@ -50,7 +50,7 @@ class Builder:
     def cold(self, *more: str) -> Run:
         """Build from nothing, on a host that has no root, into an engine that has no image."""
         remove(self._work)
-        self._forget()
+        self._forget(_IMAGE)
         run, changed = self._build(*more)
         if not changed:
             raise StepError("nothing was built, though there was nothing")
@@ -65,9 +65,9 @@ class Builder:
 
     def by_hand(self, script: str) -> Run:
         """Run a shell script that makes the image."""
-        self._forget()
+        self._forget(_BY_HAND)
         run, _ = timed(["sh", "-euc", script], env=self._lab.env, cwd=self._lab.folder)
-        if not self._images():
+        if not self._has(_BY_HAND):
             raise StepError("no image arrived")
         return run
 
@@ -84,15 +84,17 @@ class Builder:
     def _docker(self, *words: str) -> str:
         return shlex.join(["docker", "-H", self._engine.url, *words])
 
-    def _images(self) -> list[str]:
+    def _has(self, image: str) -> bool:
         listed = subprocess.run(
-            ["sh", "-c", self._docker("images", "-q")], capture_output=True, text=True, check=True
+            ["sh", "-c", self._docker("images", "-q", image)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        return listed.stdout.split()
+        return bool(listed.stdout.strip())
 
-    def _forget(self) -> None:
-        """Have the engine forget its images."""
-        if images := self._images():
+    def _forget(self, image: str) -> None:
+        if self._has(image):
             subprocess.run(
-                ["sh", "-c", self._docker("rmi", "-f", *images)], capture_output=True, check=True
+                ["sh", "-c", self._docker("rmi", "-f", image)], capture_output=True, check=True
             )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from benchmarks import arch, converge, debian, hosts, listing, ship, summary
 from benchmarks.report import save
 from benchmarks.results import Findings
-from rootwright.cli.edge import edge
 from rootwright.errors import UsageError
 
 GROUPS: dict[str, Callable[[int, float], Findings]] = {
@@ -26,12 +25,11 @@ def run_groups(names: Sequence[str], runs: int, budget: float) -> None:
 
     Raises UsageError for an unknown group.
     """
-    with edge():
-        for name in names:
-            if name not in GROUPS:
-                raise UsageError(f"no benchmark {name!r}", hint=f"there are {', '.join(GROUPS)}")
-        if runs < 1:
-            raise UsageError("a benchmark runs at least once", where="--runs")
-        for name in names or GROUPS:
-            print(save(GROUPS[name](runs, budget)))
-            summary.write()
+    for name in names:
+        if name not in GROUPS:
+            raise UsageError(f"no benchmark {name!r}", hint=f"there are {', '.join(GROUPS)}")
+    if runs < 1:
+        raise UsageError("a benchmark runs at least once", where="--runs", hint="say --runs 5")
+    for name in names or GROUPS:
+        print(save(GROUPS[name](runs, budget)), flush=True)
+        summary.write()

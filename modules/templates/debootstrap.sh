@@ -230,7 +230,7 @@ db_essential='
 db_mmdebstrap() {
     # shellcheck disable=SC2086
     db_logged db_tidy $db_apart mmdebstrap --mode=root "--variant=$db_variant" --format=directory \
-        "--architectures=$db_architecture" "--aptopt=$TMPDIR/network.conf" \
+        "--architectures=$db_architecture" "--aptopt=$TMPDIR/network.conf" --dpkgopt=force-unsafe-io \
         "--setup-hook=$db_setup" "--essential-hook=$db_essential" \
         ${db_packages:+"--include=$(echo "$db_packages" | tr ' ' ',')"} \
         "$db_suite" "$rw_root" "$TMPDIR/sources.list" || db_failed mmdebstrap
@@ -318,6 +318,7 @@ db_settle() {
     rm -rf etc/hostname etc/machine-id etc/.pwd.lock etc/passwd- etc/shadow- etc/group- etc/gshadow- \
         etc/subuid- etc/subgid- etc/apt/rootwright.gpg etc/apt/sources.list etc/apt/sources.list.d/* \
         etc/apt/apt.conf.d/00mmdebstrap etc/apt/apt.conf.d/99mmdebstrap etc/apt/apt.conf.d/99rootwright \
+        etc/dpkg/dpkg.cfg.d/99mmdebstrap \
         var/cache/apt/* var/cache/debconf/*-old var/cache/ldconfig/aux-cache var/lib/apt/lists/* \
         var/lib/dbus/machine-id var/lib/dpkg/*-old var/lib/dpkg/arch var/lib/dpkg/available \
         var/lib/dpkg/cmethopt var/lib/dpkg/lock var/lib/dpkg/lock-frontend var/lib/dpkg/triggers/Lock \

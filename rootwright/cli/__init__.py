@@ -24,6 +24,9 @@ from rootwright.cli.edge import deafen, edge
 from rootwright.errors import UsageError
 from rootwright.playbook import REGISTRY
 
+_NAMED = ("modules", "bench")
+"""Tasks that take a name without ``--name``."""
+
 
 class Program(invoke.program.Program):
     """invoke's program, with our words and exit codes for a command line it cannot read."""
@@ -35,9 +38,9 @@ class Program(invoke.program.Program):
 
     def parse_tasks(self) -> None:
         """Read tasks and their options."""
-        # invoke's positional arguments cannot be left out; the name of a module can.
+        # invoke's positional arguments cannot be left out; a name can.
         words = self.core.unparsed
-        if words[:1] == ["modules"] and words[1:] and words[1][0] != "-":
+        if words[1:] and words[0] in _NAMED and not words[1].startswith("-"):
             words.insert(1, "--name")
         with self._reading():
             super().parse_tasks()

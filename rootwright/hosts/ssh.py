@@ -15,7 +15,9 @@ import fabric
 import paramiko
 import pexpect
 from fabric.tunnels import Tunnel
-from paramiko.common import cMSG_CHANNEL_REQUEST
+from paramiko.auth_handler import AuthOnlyHandler
+from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_SERVICE_REQUEST
+from paramiko.transport import ServiceRequestingTransport
 
 from rootwright.errors import HostError, RootwrightError
 from rootwright.hosts.base import ByteStream, Host, PasswordPrompt, last_of
@@ -284,6 +286,36 @@ class ChannelTerminal(Terminal):
             self._channel.close()
 
 
+class _Login(AuthOnlyHandler):
+    """A login whose answer is never missed."""
+
+    def wait_for_response(self, event: threading.Event) -> list[str]:
+        # paramiko makes the event after it has sent the request: the answer may have come by then.
+        if self.authenticated or self.username is None:
+            event.set()
+        return super().wait_for_response(event)
+
+
+class _QuickTransport(ServiceRequestingTransport):
+    """A transport that asks for the login service and logs in at once.
+
+    Waiting to be told that there is such a service would take a round trip. Where there is none,
+    the server ends the connection. RFC 4253, 10.
+    """
+
+    _asked = False
+
+    def ensure_session(self) -> None:
+        if self._asked:
+            return
+        ask = paramiko.Message()
+        ask.add_byte(cMSG_SERVICE_REQUEST)
+        ask.add_string("ssh-userauth")
+        self.packetizer.send_message(ask)
+        self.auth_handler = _Login(self)
+        self._asked = True
+
+
 def _quick_transport(known: Sequence[str], sock: Any, **options: Any) -> paramiko.Transport:
     """Return a transport whose small messages do not wait for larger ones. tcp(7), TCP_NODELAY.
 
@@ -291,7 +323,7 @@ def _quick_transport(known: Sequence[str], sock: Any, **options: Any) -> paramik
     """
     if isinstance(sock, socket.socket):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    transport = paramiko.Transport(sock, **options)
+    transport = _QuickTransport(sock, **options)
     # Encrypting and authenticating in one go takes half the time of paramiko's first choice.
     security = transport.get_security_options()
     security.ciphers = sorted(security.ciphers, key=lambda name: "-gcm@" not in name)

@@ -167,6 +167,14 @@ def test_what_there_is_can_be_listed(here: Place) -> None:
     assert ended.code == 0
 
 
+def test_a_benchmark_is_named_without_an_option(here: Place) -> None:
+    needs(lacks_root())
+    ended = here.run("bench", "debain")
+    refused(ended, 2, "no benchmark 'debain'", "debian")
+    ended = here.run("bench", "list", "--runs", "0")
+    refused(ended, 2, "at least once", "--runs")
+
+
 def test_a_reader_that_goes_away_is_no_error_to_shout_about(here: Place) -> None:
     command = [*PROGRAM, "--list"]
     process = subprocess.Popen(
