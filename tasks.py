@@ -66,7 +66,7 @@ def test(
     words = only or "-n 2 --dist loadfile"
     if faults:
         count = 100 if faults is True else _number("--faults", str(faults))
-        workers = "-n auto --maxprocesses 4" if count > 1 else ""
+        workers = "-n 3" if count > 1 else ""
         words = f"tests/faults --verbose {workers} --faults {count} --seed {seed} --first {first}"
     with context.cd(HERE):
         _run(context, f"{PYTHON} -m pytest {words}")

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 from tests.faults.schedule import Sink, Task
+from tests.support.leftovers import of_apt
 from tests.support.program import Ended, Place, docker_client, images
 
 TAG = "demo/faults:1"
@@ -64,9 +65,9 @@ class Site:
         return [f"image {id} {name}" for id, name in images(self._engine) - allowed]
 
     def files_left(self) -> list[str]:
-        """Return what the program left in its home and its folder for temporary files."""
+        """Return what was left in the program's home, and in folders for temporary files."""
         left = set(self._temporary.iterdir()) | (set(self.place.home.rglob("*")) - self._home)
-        return [str(path) for path in left]
+        return [str(path) for path in (*left, *of_apt(self.place.root))]
 
     def layer_is_whole(self) -> bool:
         """Return whether the engine can give back the image's layer, byte for byte."""

@@ -68,6 +68,16 @@ def remains(folder: str, inside: Inside | str = "") -> list[str]:
     return left
 
 
+def of_apt(folder: Path) -> list[Path]:
+    """Return apt's files in /tmp that it has, or left there, while it works below a folder."""
+    found = []
+    for path in Path("/tmp").glob("apt.conf.*"):
+        with suppress(OSError):  # it was removed while we looked
+            if str(folder) in path.read_text(errors="replace"):
+                found.append(path)
+    return found
+
+
 def await_nothing(folder: str, inside: Inside | str = "") -> None:
     """Wait until nothing is left. Raises AssertionError, saying what, when time is over."""
     end = time.monotonic() + SECONDS
