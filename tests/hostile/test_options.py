@@ -21,7 +21,7 @@ VALUES = (
     "a\nb\n",
     "-n",
     "--upload-pack=touch pwned",
-    "../../../../etc",
+    "../up",
     "\x1b[2J\x1b]0;title\x07\x9b6n",
     "{host}{arch}{nobody}%s%n{0.__class__}",
     "x" * 65536,
@@ -82,14 +82,17 @@ def test_any_value_is_literal_or_refused(option: str, home: Path, tmp_path: Path
     usual |= {"--work-dir": f"{tmp_path}/work"}
     words = [word for k, v in usual.items() if k != f"--{option}" for word in (k, v)]
     commands = [["build-debian", *words, "--check", f"--{option}={value}"] for value in VALUES]
-    for value, (code, said, trace) in zip(VALUES, run(tmp_path, *commands), strict=True):
+    here = tmp_path / "here"
+    here.mkdir()
+    for value, (code, said, trace) in zip(VALUES, run(here, *commands), strict=True):
         assert not trace, (value[:80], trace[-2000:])
         assert code in (0, 2, 3) or "is missing" in said, (value[:80], code, said[-2000:])
         assert code == 0 or "hint:" in said or option == "host", (value[:80], said[-2000:])
         assert max(map(len, said.splitlines()), default=0) < 1200, (value[:80], said[:2000])
         assert not set(said) & set("\x1b\x07\x9b\u202e"), (value[:80], said[-2000:])
     assert not list(tmp_path.rglob("pwned"))
-    assert {path.name for path in tmp_path.iterdir()} <= {"home", *VALUES}
+    assert {path.name for path in tmp_path.iterdir()} <= {"home", "here", "up"}
+    assert {path.name for path in here.iterdir()} <= set(VALUES)
 
 
 def test_a_work_dir_is_taken_literally(home: Path, tmp_path: Path) -> None:

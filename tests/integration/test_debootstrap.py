@@ -180,9 +180,12 @@ def test_a_date_that_was_given_wins(archive: AptArchive, root: Root) -> None:
     assert (root.state / "epoch").read_text() == f"{int(DATE.timestamp())}\n"
 
 
-def test_an_armored_keyring_does_as_well(archive: AptArchive, root: Root) -> None:
+def test_an_armored_keyring_does_as_well(archive: AptArchive, root: Root, tmp_path: Path) -> None:
     armored = subprocess.run(
-        ["gpg", "--enarmor"], input=archive.keyring.read_bytes(), capture_output=True, check=True
+        ["gpg", "--homedir", str(tmp_path), "--enarmor"],
+        input=archive.keyring.read_bytes(),
+        capture_output=True,
+        check=True,
     ).stdout.replace(b"PGP ARMORED FILE", b"PGP PUBLIC KEY BLOCK")
     root.converge(replace(module(archive), keyring=armored))
     assert (root.path / "bin/sh").exists()

@@ -192,7 +192,9 @@ def test_when_apts_lists_change_and_nothing_in_them_does_nothing_is_made(
     assert json.loads(manifest.read_text()) == record
 
 
-def test_private_keys_are_private_and_not_served(sample: SampleMirror, cache: Path) -> None:
+def test_private_keys_are_private_and_not_served(
+    sample: SampleMirror, cache: Path, tmp_path: Path
+) -> None:
     keys = cache / "keys"
     assert not sample.served.is_relative_to(keys)
     assert not keys.is_relative_to(sample.served)
@@ -203,7 +205,8 @@ def test_private_keys_are_private_and_not_served(sample: SampleMirror, cache: Pa
     served = {path.name for path in sample.served.rglob("*") if path.is_file()}
     assert {name.split(".")[-1] for name in served} <= {"zst", "sig", "db", "files", "gz"}
     assert sorted(path.name for path in sample.keyring.iterdir()) == sorted(sample_keys.FILES)
-    shown = run("gpg", "--show-keys", "--with-colons", sample.keyring / "archlinux.gpg").stdout
+    gpg = ("gpg", "--homedir", tmp_path, "--show-keys", "--with-colons")
+    shown = run(*gpg, sample.keyring / "archlinux.gpg").stdout
     assert "\nsec:" not in f"\n{shown}"
 
 
