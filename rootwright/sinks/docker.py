@@ -69,6 +69,8 @@ class DockerSink:
         found = [self._engine.inspect(name.full) for name in names]
         if any(not facts or facts["Id"] != self._id(image) for facts in found):
             return None
+        with contextlib.suppress(ShipError):
+            self.sweep()
         return self._shipped(image, names, sent=0, state="ok")
 
     def ship(
@@ -86,8 +88,7 @@ class DockerSink:
             old = {name: facts["Id"] for name, facts in found.items() if facts}
             image = self._make(stream, config, claim.text, guard, names, old)
             # A failure to remove the import is none to ship: the next play sweeps it.
-            with contextlib.suppress(ShipError):
-                self._remove_imports(lambda facts: facts["Labels"][_LABEL] == claim.text)
+            self.undo(claim.text, None, late=self._engine.keeps_layers_apart)
         same = all(old.get(name) == self._id(image) for name in names)
         return self._shipped(image, names, sent=stream.sent, state="ok" if same else "changed")
 
@@ -107,11 +108,13 @@ class DockerSink:
         sent: int,
         state: Literal["ok", "changed"],
     ) -> ShippedImage:
-        facts = self._engine.inspect(self._id(image)) or {}
+        facts: dict[str, Any] = {}
+        with contextlib.suppress(ShipError):  # it is there, proved and named
+            facts = self._engine.inspect(self._id(image)) or {}
         return ShippedImage(
             id=self._id(image),
             digest=image.layer.digest,
-            size=facts.get("Size", 0),
+            size=facts.get("Size", image.layer.size),
             tags=tuple(str(name) for name in names),
             sent_bytes=sent,
             state=state,
@@ -241,9 +244,10 @@ class DockerSink:
         return bool(found) and gone == len(found)
 
     def undo(self, claim: str, unwanted: str | None, *, late: bool) -> None:
-        """Remove what a failed ship left, as far as the engine answers.
+        """Remove what a ship left besides its image, as far as the engine answers.
 
-        claim: what its import carries. unwanted: the image it made, kept where it has a name.
+        claim: what its import carries. unwanted: the image it made, where it failed; kept where it
+        has a name.
         late: the last byte may have been sent, so what is to be removed may yet appear; and an
         engine that died may be started again.
         """

@@ -19,6 +19,7 @@ from rootwright.layer_stream import CHUNK, LayerDigest
 from rootwright.sinks.docker import DockerSink
 from rootwright.sinks.leftovers import Claim
 from rootwright.sinks.oci import OciImage
+from tests.support.delay_proxy import DelayProxy
 from tests.support.engine import Engine
 from tests.support.shipping import (
     EPOCH,
@@ -84,6 +85,46 @@ def test_the_same_again_sends_nothing(url: str, root: Path) -> None:
     # And sending it all the same leaves one image, and says that nothing changed.
     assert sink.ship(layer_of(root), config, [TAG]).state == "ok"
     assert image_names(url) == {(image.id.removeprefix("sha256:"), TAG)}
+    sink.close()
+
+
+def test_a_connection_that_is_cut_at_the_end_leaves_nothing_unnamed(
+    classic: Engine, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DelayProxy(classic.socket) as proxy:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://{proxy.host}:{proxy.port}")
+        sink = DockerSink()
+        before = proxy.counts().down
+        image = sink.ship(layer_of(root), config, [TAG])
+        said = proxy.counts().down - before
+        whole = {(image.id.removeprefix("sha256:"), TAG)}
+        assert image_names(classic.url) == whole
+        failed = 0
+        for back in range(0, 4000, 200):
+            clear(classic.url)
+            proxy.cut_after(said - back, "down")
+            try:
+                sink.ship(layer_of(root), config, [TAG])
+            except ShipError:
+                failed += 1
+                assert image_names(classic.url) == set(), back
+            else:
+                assert image_names(classic.url) == whole, back
+        assert failed
+        sink.close()
+
+
+def test_what_an_earlier_play_left_is_swept_even_when_nothing_is_shipped(
+    classic: Engine, root: Path
+) -> None:
+    sink = sink_at(classic.url)
+    image = sink.ship(layer_of(root), config, [TAG])
+    with Claim() as claim, client_of(classic.url) as client:
+        label = f"LABEL org.rootwright.unfinished={claim.text}"
+        client.import_image_from_data(bytes(10240), changes=[label])
+    found = digest_of(root)
+    assert sink.unchanged(found, config(found.digest), [TAG])
+    assert image_names(classic.url) == {(image.id.removeprefix("sha256:"), TAG)}
     sink.close()
 
 
