@@ -63,6 +63,8 @@ def measure(runs: int, budget: float) -> Findings:
         "Runs are in turns, each ratio of one turn. Whoever takes long has fewer of them, at least "
         f"{LEAST}; Ansible as it comes is asked for 20 files on loopback only, and with pipelining "
         "not for 200: it takes minutes.",
+        "What bounds a play in which nothing changes is the connection: `ssh host true` is all of "
+        "it but the interpreter's start and two round trips.",
         "Every kind: " + ", ".join(dict.fromkeys(every_kind(1))) + ".",
         *notes,
     ]
