@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # Where these are exported, they say of every terminal what is true of the caller's.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
+    # In the background, or under nohup, these are ignored, and what tests start would inherit that;
+    # a handler it does not. Who only hands tests out to workers leaves them to inherit it.
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
+        for number in (signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
     config.addinivalue_line("markers", "slow: waits for a time that cannot be made shorter")
 
 

@@ -75,10 +75,8 @@ class Running:
         # Large enough that the program never waits for us.
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
         self._events: IO[str] = os.fdopen(reader)
-        # In the background, or under nohup, we ignore these two, and so would the program.
-        anew = ("env", "--default-signal=INT,HUP")
         self.process = subprocess.Popen(
-            [*anew, *argv, "--events", f"/dev/fd/{writer}"],
+            [*argv, "--events", f"/dev/fd/{writer}"],
             cwd=folder,
             env=dict(env),
             stdin=subprocess.DEVNULL,
