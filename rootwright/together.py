@@ -6,11 +6,15 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from rootwright.errors import Interrupted, RootwrightError, UsageError
 from rootwright.hosts import PasswordPrompt
+
+WAKING = 0.5
+"""Seconds after which whoever waits looks up: a signal that came between two looks, or that the
+kernel gave to another thread, does not end the wait itself."""
 
 
 class Turns:
@@ -127,7 +131,10 @@ class Desk:
             play.add_done_callback(lambda _: self._visits.put(None))
         left = len(plays)
         while left:
-            visit = self._visits.get()
+            try:
+                visit = self._visits.get(timeout=WAKING)
+            except Empty:
+                continue
             if visit is None:
                 left -= 1
                 continue

@@ -61,8 +61,9 @@ class Guard:
     ) -> None:
         """Dismiss it: whatever had to be undone was undone by ourselves."""
         self._tell("done")
-        if self._process.stdin:
-            self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # what was not told is still to be written
+            if self._process.stdin:
+                self._process.stdin.close()
         self._process.wait()
 
     def _tell(self, line: str) -> None:
