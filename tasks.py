@@ -66,6 +66,7 @@ def test(
     words = only or "-n 2 --dist loadfile"
     if faults:
         count = 100 if faults is True else _number("--faults", str(faults))
+        # Three keep two cores busy: a fault is waiting for the better part.
         workers = "-n 3" if count > 1 else ""
         words = f"tests/faults --verbose {workers} --faults {count} --seed {seed} --first {first}"
     with context.cd(HERE):

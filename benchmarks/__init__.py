@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 BUDGET = 60.0
-"""With it all of them take some forty minutes on two cores, most of which the peers need."""
+"""With it all of them take about an hour on two cores, most of which the peers need."""
 
 
 def main(names: Sequence[str] = (), *, runs: int = 5, budget: float = BUDGET) -> None:
