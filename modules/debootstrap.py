@@ -114,7 +114,7 @@ class Debootstrap(Module):
     for byte. Before anything else is downloaded, the Release file of each suite is fetched and its
     signature checked, so that a suite that does not exist, a mirror that does not answer and an
     archive that was tampered with end it in the first seconds. The newest date in these files
-    becomes the root's epoch, unless SOURCE_DATE_EPOCH is set.
+    becomes the root's epoch.
 
     The root is made anew when the suite, its updates, components, packages, architecture, variant
     or keyring change. The mirrors are not among these: they say where the archive is fetched from,

@@ -93,7 +93,9 @@ class Settings:
         check_names(self.repositories, "repository")
         check_names(self.ignore, "package")
         if not self.repositories:
-            raise UsageError("pacman needs at least one repository")
+            raise UsageError(
+                "pacman needs at least one repository", hint="name some, such as core and extra"
+            )
         if not re.fullmatch("[a-z0-9_]+", self.architecture):
             raise UsageError(f"{self.architecture!r} is no architecture", hint="such as x86_64")
         words = set(self.sig_level.split())

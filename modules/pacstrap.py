@@ -21,6 +21,7 @@ from rootwright.modules.pacman_conf import (
 )
 from rootwright.resource import Answer, Bootstrap, Resource, quote
 from rootwright.resource.files import read_content
+from rootwright.text import harmless
 
 KEYRING_FILES = ("{}.gpg", "{}-trusted", "{}-revoked")
 """What a keyring consists of; the last may be missing. Source: pacman-key(8)."""
@@ -59,17 +60,8 @@ def read_keyring(folder: Path, name: str = "archlinux") -> dict[str, bytes]:
             found[path.name] = b""
         else:
             what = f"the keyring's {path.name}"
-            found[path.name] = read_content(path, what, str(folder), hint)
+            found[path.name] = read_content(path, what, harmless(str(folder)), hint)
     return found
-
-
-@dataclass(frozen=True)
-class _Pacstrap(Bootstrap):
-    """The bootstrap, whose script is too long to be shown as the command that failed."""
-
-    def replay(self, _root: str) -> str:
-        """Nothing: the configuration it needs went with the build."""
-        return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +104,7 @@ class Pacstrap(Module):
     def resources(self) -> Iterator[Resource]:
         """Yield the bootstrap."""
         self._check()
-        yield _Pacstrap(
+        yield Bootstrap(
             "pacstrap", self._script(), stamp=self._stamp(), inside=False, answers=ANSWERS
         )
 
@@ -195,8 +187,7 @@ class Pacstrap(Module):
                 *(_unpack(data, f"keyring/{name}") for name, data in self.keyring.items()),
                 _unpack(script, "pacstrap.sh"),
                 *(f"{name}={quote(value)}" for name, value in given.items()),
-                "rw_given_epoch=${rw_given_epoch-}",
-                f"export rw_root rw_state rw_given_epoch {' '.join(given)}",
+                f"export rw_root rw_state {' '.join(given)}",
                 'unshare --mount --pid --fork --kill-child sh "$TMPDIR/pacstrap.sh"',
             ]
         )

@@ -183,12 +183,12 @@ def digest_script(spec: LayerSpec) -> str:
     """
     return f"""(
 {_ENVIRONMENT}
-echo "{MARK} headers {len(spec.headers())}"
 {{ {{
   {_printf(spec.headers())}
   {_tar(spec, "--totals", "--file=-")} 2>&4
   echo "{MARK} tar $?" >&4
 }} | {_HASH} >&4; }} 4>&1
+echo "{MARK} headers {len(spec.headers())}"
 )"""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rootwright.errors import StepError
 from rootwright.module import Module
 from rootwright.playbook import Recipe
 from rootwright.resource import Bootstrap, Change, Resource, State
@@ -103,7 +104,7 @@ def predict(
     """Return, for each step, what would change, or might after an earlier change.
 
     fresh: the root is to be made anew, whatever is there.
-    Raises StepError where something stands in the way that no change may remove.
+    Raises StepError where something stands in the way that no earlier change may remove.
     """
     pending: list[tuple[Item, str]] = []
     anew = False
@@ -114,7 +115,13 @@ def predict(
             first = next((name for other, name in pending if stale_after([other], [item])), "")
             # What a root that is about to go says of itself decides nothing.
             gone = item.scope == "root" and (anew or is_fresh(item, fresh))
-            change = item.resource.compare(State() if gone else states.get(item.index, State()))
+            state = State() if gone else states.get(item.index, State())
+            change = None
+            try:
+                change = item.resource.compare(state)
+            except StepError:
+                if not first:  # an earlier change may take away what stands in the way
+                    raise
             if change or first:
                 findings.append(Finding(item, change, first if first != step.name else ""))
                 pending.append((item, step.name))

@@ -3,7 +3,7 @@
 #
 # rw_root is the root's folder on this host, empty for the host's own /; rw_state the folder beside
 # it that holds stamps, device records and temporary files; rw_epoch the date, in seconds since
-# 1970, that what is built is meant to have.
+# 1970, that what is built there is meant to have.
 # A probe prints one line of key=value words whose values need no quoting (numbers, hex, base64).
 # Paths are paths inside the root.
 
@@ -12,10 +12,12 @@ umask 022
 
 # rw_use host|root: say which root is meant, in the session's folder rw_dir.
 rw_use() {
-    rw_root='' rw_state=${rw_dir:-}/../.host rw_epoch=${rw_given_epoch-}
+    rw_root='' rw_state=${rw_dir-} rw_epoch=${rw_given_epoch-}
+    rw_state=${rw_state%/*}/.host
     [ "$1" = root ] || return 0
     rw_state=$rw_dir/tree rw_root=$rw_dir/tree/rootfs
-    [ -n "$rw_epoch" ] || [ ! -f "$rw_state/epoch" ] || rw_epoch=$(cat "$rw_state/epoch")
+    # SOURCE_DATE_EPOCH is for the layer: a root that knows its own date is the same with any.
+    [ ! -f "$rw_state/epoch" ] || rw_epoch=$(cat "$rw_state/epoch")
 }
 
 # rw_fail TEXT: end the running change with a reason.
@@ -250,7 +252,7 @@ rw_probe_line() {
     rw_edit "$rw_path" "$2" "$3" "$4" >/dev/null
     case $? in
     3) printf 'same=1' ;;
-    *) printf 'b64=%s after=%s' "$(rw_b64 <"$rw_path")" "$(rw_edit "$rw_path" "$2" "$3" "$4" | rw_b64)" ;;
+    0) printf 'b64=%s after=%s' "$(rw_b64 <"$rw_path")" "$(rw_edit "$rw_path" "$2" "$3" "$4" | rw_b64)" ;;
     esac
 }
 
@@ -263,7 +265,7 @@ rw_line() {
     case $rw_edited in
     3) return 0 ;;
     0) rw_edit "$rw_path" "$2" "$3" "$4" | rw_put "$1" '' '' '' ;;
-    *) rw_fail "cannot edit $1" ;;
+    *) rw_fail "cannot edit $1: is its match an extended regular expression?" ;;
     esac
 }
 

@@ -73,8 +73,9 @@ class Shipping:
 
     def names(self, host: str, arch: str) -> list[str]:
         """Return the tags that one host's image gets, in full, none twice."""
-        several = len(self.hosts) > 1
-        default = f"rootwright/{self.playbook}" + (":{host}" if several else "")
+        default = f"rootwright/{self.playbook}"
+        if len(self.hosts) > 1:
+            default += ":" + host.replace(":", "-")  # an IPv6 address is a host's name too
         given = [self._filled(tag, host, arch) for tag in self.tags or [default]]
         return list(dict.fromkeys(str(parse_reference(tag)) for tag in given))
 
@@ -166,7 +167,7 @@ def layer_spec(folder: str, recipe: Recipe, epoch: int) -> LayerSpec:
 
 
 def _epoch(session: Session) -> int:
-    reply = session.request('rw_use root\nrw_say epoch "$rw_epoch"')
+    reply = session.request('rw_use root\nrw_say epoch "${rw_given_epoch:-$rw_epoch}"')
     for kind, payload in reply.records:
         # Eleven digits are enough for the next three thousand years, and dates go no further than
         # the year 9999.

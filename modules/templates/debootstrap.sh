@@ -6,7 +6,7 @@
 # $TMPDIR/keyring.gpg where one was given. rw_wanted is the stamp, from rw_bootstrap.
 : "${db_suite:=}" "${db_sources:=}" "${db_components:=}" "${db_packages:=}" "${db_architecture:=}"
 : "${db_variant:=}" "${db_tool:=}" "${db_host_keyring:=}" "${db_recipe:=}" "${rw_root:?}" "${rw_state:?}"
-: "${rw_paths:=}" "${rw_given_epoch:=}" "${rw_wanted:=}" "${TMPDIR:?}"
+: "${rw_paths:=}" "${rw_wanted:=}" "${TMPDIR:?}"
 
 PATH=$rw_paths:$PATH
 db_keyring=$TMPDIR/keyring.gpg
@@ -165,8 +165,7 @@ db_check_sources() {
     done <<EOF
 $db_sources
 EOF
-    # A date the user gave wins; the one of a root made before, which rw_epoch may hold, does not.
-    rw_epoch=${rw_given_epoch:-$db_epoch}
+    rw_epoch=$db_epoch
     printf '%s\n' "$rw_epoch" >"$rw_state/epoch"
 }
 

@@ -2,12 +2,12 @@
 # Makes an Arch-shaped root in $rw_root with pacstrap. Runs on the build host, as the first process
 # of mount and PID namespaces of its own: mounts, gpg-agent and what pacman starts end with it.
 #
-# Given: rw_root and rw_state, as everywhere; rw_given_epoch, SOURCE_DATE_EPOCH or nothing;
+# Given: rw_root and rw_state, as everywhere;
 # rw_packages, what to install, packages or groups; rw_ignore, what must not come with them;
 # rw_spare, what need not; rw_repositories; rw_keyring, a keyring's name; TMPDIR, a folder of its own with
 # pacman.conf and, where another keyring than the host's is to be trusted, the folder keyring.
 set -eu
-: "${rw_root:?}" "${rw_state:?}" "${rw_given_epoch=}" "${rw_packages:?}" "${rw_ignore=}" "${rw_spare=}"
+: "${rw_root:?}" "${rw_state:?}" "${rw_packages:?}" "${rw_ignore=}" "${rw_spare=}"
 : "${rw_repositories:?}" "${rw_keyring:?}" "${TMPDIR:?}"
 # File names in packages are UTF-8; what pacman says is read below.
 export LC_ALL=C.UTF-8 TZ=UTC
@@ -226,7 +226,7 @@ sed 's|.*/||' "$TMPDIR/plan" | sort -u >"$TMPDIR/wanted"
 
 # What packages' scripts date, they date with this.
 cut -f 4 "$TMPDIR/facts" | date -u -f - +%s | sort -n | tail -n 1 >"$rw_state/epoch"
-SOURCE_DATE_EPOCH=${rw_given_epoch:-$(cat "$rw_state/epoch")}
+SOURCE_DATE_EPOCH=$(cat "$rw_state/epoch")
 export SOURCE_DATE_EPOCH
 
 # The two worlds: with a group, pacman asks about each of its members that is to be ignored, and

@@ -49,10 +49,14 @@ def ask_on_terminal(host: str) -> str:
     """
     import getpass
 
-    if not sys.stdin.isatty():
-        raise PrivilegeError(
-            "sudo wants a password and there is no terminal to ask on",
-            where=host,
-            hint=f"set {PASSWORD_VARIABLE}, or allow passwordless sudo",
-        )
-    return getpass.getpass(f"sudo password on {host}: ", stream=sys.stderr)
+    lack = "there is no terminal to ask on"
+    if sys.stdin.isatty():
+        try:
+            return getpass.getpass(f"sudo password on {host}: ", stream=sys.stderr)
+        except EOFError:
+            lack = "none was typed"
+    raise PrivilegeError(
+        f"sudo wants a password and {lack}",
+        where=host,
+        hint=f"set {PASSWORD_VARIABLE}, or allow passwordless sudo",
+    )

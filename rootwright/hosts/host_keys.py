@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import fabric
@@ -28,11 +28,10 @@ def check_host_keys(connection: fabric.Connection, name: str, accept_new: bool) 
     The connection then raises HostKeyError for a key that is not to be trusted.
     """
     config = connection.ssh_config
-    own = config.get("userknownhostsfile", "~/.ssh/known_hosts").split()
-    system = config.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts").split()
-    files = [Path(file).expanduser() for file in own]
+    own = _files(config.get("userknownhostsfile", "~/.ssh/known_hosts"))
+    system = _files(config.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts"))
     entry = _entry(connection)
-    lines = list(_lines([*files, *map(Path, system)], entry))
+    lines = list(_lines([*own, *system], entry))
     known = list(_keys(line for line in lines if not line.marker))
     revoked = {line.blob for line in lines if line.marker == "@revoked"}
     authority = any(line.marker == "@cert-authority" for line in lines)
@@ -49,7 +48,7 @@ def check_host_keys(connection: fabric.Connection, name: str, accept_new: bool) 
                 raise _changed_key(name, entry, expected, key)
             if not accept_new:
                 raise _unknown_key(connection, entry, key, authority)
-            _append(files[0], f"{entry} {key.get_name()} {key.get_base64()}\n")
+            _remember(own, f"{entry} {key.get_name()} {key.get_base64()}\n")
 
     connection.client.set_missing_host_key_policy(Policy())
     return [key.get_name() for key in known]
@@ -63,10 +62,24 @@ def _entry(connection: fabric.Connection) -> str:
     return str(connection.host) if port == 22 else f"[{connection.host}]:{port}"
 
 
+def _files(names: str) -> list[Path]:
+    """Return the files that a setting names. Source: ssh_config(5), UserKnownHostsFile."""
+    files = []
+    for name in names.split():
+        try:
+            files += [Path(name).expanduser()] if name != "none" else []
+        except RuntimeError:
+            raise _unusable(Path(name), "there is no such user, so no home either") from None
+    return files
+
+
 def _lines(files: Iterable[Path], entry: str) -> Iterator[Line]:
     for path in files:
-        if path.is_file():
-            yield from lines_about(path.read_text(errors="replace"), entry)
+        try:
+            text = path.read_text(errors="replace") if path.is_file() else ""
+        except OSError as e:
+            raise _unusable(path, f"it cannot be read: {e.strerror}") from None
+        yield from lines_about(text, entry)
 
 
 def _keys(lines: Iterable[Line]) -> Iterator[paramiko.PKey]:
@@ -76,13 +89,28 @@ def _keys(lines: Iterable[Line]) -> Iterator[paramiko.PKey]:
             yield paramiko.PKey.from_type_string(line.kind, line.blob)
 
 
-def _append(known_hosts: Path, line: str) -> None:
-    known_hosts.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with known_hosts.open("a+b") as file:
-        file.seek(0)
-        # The last line may have been written by hand, without its end.
-        ended = file.read()[-1:] in (b"", b"\n")
-        file.write((line if ended else f"\n{line}").encode())
+def _remember(known_hosts: Sequence[Path], line: str) -> None:
+    """Add a line to the first of the files."""
+    if not known_hosts:
+        raise _unusable(Path("none"), "there is no file to remember a key in")
+    try:
+        known_hosts[0].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with known_hosts[0].open("a+b") as file:
+            file.seek(0)
+            # The last line may have been written by hand, without its end.
+            ended = file.read()[-1:] in (b"", b"\n")
+            file.write((line if ended else f"\n{line}").encode())
+    except OSError as e:
+        raise _unusable(known_hosts[0], f"it cannot be written: {e.strerror}") from None
+
+
+def _unusable(file: Path, lack: str) -> HostKeyError:
+    return HostKeyError(
+        f"known_hosts is of no use: {lack}",
+        where=str(file),
+        hint="without it no host's key can be checked: mend the file, or what ~/.ssh/config says "
+        "of UserKnownHostsFile",
+    )
 
 
 def _fingerprint(key: paramiko.PKey) -> str:

@@ -100,7 +100,7 @@ class SSHHost(Host):
         except RootwrightError:
             raise
         except Exception as e:  # paramiko, socket and fabric raise a dozen unrelated types
-            raise _unreachable(self.name, e) from None
+            raise _unreachable(self.name, e, hop.gateway) from None
         if hop is not self._connection:
             # How long a gateway may take to reach the next host; paramiko would wait an hour.
             hop.transport.channel_timeout = CONNECT_TIMEOUT
@@ -353,7 +353,8 @@ def _hops(connection: fabric.Connection) -> list[fabric.Connection]:
     return hops
 
 
-def _unreachable(name: str, error: Exception) -> HostError:
+def _unreachable(name: str, error: Exception, gateway: object = None) -> HostError:
+    """Return the error in our words; gateway: as fabric has it, a ProxyCommand being a text."""
     text = harmless(str(error)) or type(error).__name__
     hint = "is the host up, and is `ssh` able to reach it?"
     if isinstance(error, paramiko.AuthenticationException):
@@ -362,6 +363,9 @@ def _unreachable(name: str, error: Exception) -> HostError:
     elif isinstance(error, socket.gaierror):
         text = "the host's name is unknown"
         hint = "give its address in the inventory or in ~/.ssh/config"
+    elif isinstance(error, FileNotFoundError) and error.filename in str(gateway).split()[:1]:
+        text = f"there is no program {harmless(str(error.filename))}"
+        hint = "ProxyCommand in ~/.ssh/config names it: install it, or mend that line"
     elif isinstance(error, FileNotFoundError):
         text = f"there is no key file {harmless(str(error.filename))}"
         hint = "name an existing one in the inventory or in ~/.ssh/config"

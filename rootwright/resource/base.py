@@ -185,6 +185,18 @@ class Answer:
     pattern: str
     reply: str
 
+    def __post_init__(self) -> None:
+        """Refuse what is no expression, or none that can stand inside of another."""
+        try:
+            for text in (self.pattern, f"(?:{self.pattern})"):
+                re.compile(text.encode())
+        except (re.error, UnicodeEncodeError) as e:
+            raise UsageError(
+                f"an answer's pattern is no regular expression: {e}",
+                where=repr(self.pattern[:200]),
+                hint="see Python's re; flags are written (?i:...)",
+            ) from None
+
 
 class Resource(ABC):
     """Something in a root that has a state."""

@@ -104,10 +104,12 @@ class Command(Resource):
         return Change(f"run: {_first_line(self.run)}", before, self.stamp)
 
     def replay(self, root: str) -> str:
-        """The script, as it runs in the root."""
-        if self.inside and root:
-            return quote("chroot", root, "/bin/sh", "-euc", self.run)
-        return quote("sh", "-euc", self.run)
+        """The script, as it runs in the root, with what it is given."""
+        given = [f"{k}={v}" for k, v in self.env.items()]
+        if root and not self.inside:
+            given.append(f"rw_root={root}")
+        shell = ["chroot", root, "/bin/sh"] if root and self.inside else ["sh"]
+        return quote(*(["env", *given] if given else []), *shell, "-euc", self.run)
 
     def converge(self) -> str:
         """Ask again, then run, then record."""

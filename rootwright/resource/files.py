@@ -82,17 +82,24 @@ def metadata_change(state: State, mode: int | None, owner: int | str, group: int
     differs = []
     if mode is not None and state.permissions != mode:
         differs.append(f"mode {state.permissions:04o} → {mode:04o}")
-    wanted = (
-        state.number("owner") if state.fields.get("owner") else owner,
-        state.number("group") if state.fields.get("group") else group,
-    )
-    if state.owner != wanted:
-        differs.append(
-            f"owner {state.owner[0]}:{state.owner[1]} → {owner}:{group}"
-            if wanted != (owner, group)
-            else f"owner {state.owner[0]}:{state.owner[1]} → {wanted[0]}:{wanted[1]}"
-        )
+    wanted = [
+        state.number(key) if state.fields.get(key) else _number(given)
+        for key, given in (("owner", owner), ("group", group))
+    ]
+    if [*state.owner] != wanted:
+        differs.append(f"owner {state.owner[0]}:{state.owner[1]} → {owner}:{group}")
     return ", ".join(differs)
+
+
+def _number(owner: int | str) -> int | str:
+    """Return an owner as a number where it is one in a text, as chown(1) takes it."""
+    return int(owner) if str(owner).isascii() and str(owner).isdigit() else owner
+
+
+def _named(*owners: int | str) -> tuple[str, ...]:
+    """Return the files of the root that say what number an owner is, where one is a name."""
+    names = any(isinstance(_number(owner), str) for owner in owners)
+    return ("/etc/passwd", "/etc/group") if names else ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,11 @@ class File(PathResource):
                 where=self.path,
                 hint="put large files into a package, or fetch them with a Command",
             )
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The path itself, and where its owners' names stand."""
+        return (self.path, *_named(self.owner, self.group))
 
     @cached_property
     def data(self) -> bytes:
@@ -193,15 +205,16 @@ class Template(File):
             lstrip_blocks=True,
             autoescape=False,
         )
-        text = self.content if isinstance(self.content, str) else self.content.decode()
         try:
+            text = self.content if isinstance(self.content, str) else self.content.decode()
             rendered = environment.from_string(text).render(dict(self.values))
-        except jinja2.TemplateError as e:
+        except Exception as e:  # whatever the template's own expressions raise
             line = getattr(e, "lineno", None)
             raise UsageError(
                 f"the template cannot be rendered: {e}",
                 where=self.path + (f", template line {line}" if line else ""),
-                hint="every name a template uses must be among its values",
+                hint="a template is UTF-8; every name it uses must be among its values, and be of "
+                "the kind that is done with it",
             ) from None
         return rendered.encode("utf-8", "surrogateescape")
 
@@ -268,6 +281,11 @@ class Directory(PathResource):
         """Check the mode."""
         super().__post_init__()
         check_mode(self.mode, self.path)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The path itself, and where its owners' names stand."""
+        return (self.path, *_named(self.owner, self.group))
 
     def probe(self) -> str:
         """See kind, mode and ownership."""

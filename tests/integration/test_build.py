@@ -21,8 +21,8 @@ from tests.support.needs import lacks_program, needs
 from tests.support.program import PROGRAM, Ended, Place, docker_client
 
 MODULES = (
-    *("packages", "debootstrap", "policy_rc_d", "apt_conf", "file", "apt_sources", "slim"),
-    *("timezone", "locale", "root_account", "hostname", "machine_id", "prune"),
+    *("packages", "debootstrap", "policy_rc_d", "apt_conf", "directory", "file", "apt_sources"),
+    *("slim", "timezone", "locale", "root_account", "hostname", "machine_id", "prune"),
 )
 HOST_FIELDS = (
     *("host", "ok", "changed", "would_change", "skipped", "failed", "seconds", "round_trips"),
@@ -105,14 +105,15 @@ def test_the_image_is_as_the_playbook_says(first_build: tuple[Place, Ended]) -> 
 
 def test_a_container_runs_from_it(first_build: tuple[Place, Ended]) -> None:
     place, _ = first_build
-    script = "cat /etc/hostname && apt-get --version | head -n 1 && dpkg --audit && locale || :"
+    script = "set -e; cat /etc/hostname; apt-get --version | head -n 1; dpkg --audit; id -un"
     with client_of(place.docker) as client:
         made = client.create_container(place.tag, ["sh", "-c", script], network_disabled=True)
         client.start(made["Id"])
-        client.wait(made["Id"], timeout=60)
+        status = client.wait(made["Id"], timeout=60)["StatusCode"]
         said = client.logs(made["Id"]).decode()
         client.remove_container(made["Id"])
-    assert re.match(r"\w+\napt [0-9.]+", said), said
+    assert status == 0, said
+    assert re.fullmatch(r"\w+\napt [0-9.]+ \(\w+\)\nroot\n", said), said
 
 
 def test_the_next_run_changes_nothing_and_sends_nothing(first_build: tuple[Place, Ended]) -> None:
@@ -252,6 +253,10 @@ def test_the_date_that_was_given_is_the_images(built: Place) -> None:
         with tarfile.open(fileobj=io.BytesIO(layer.read())) as members:
             assert max(member.mtime for member in members) == epoch
     assert config["created"] == "2020-09-13T12:26:40Z"
+    # A root that was there before and one that is made for the date give the same image.
+    anew = built.build("--json", "--fresh", "--to", "dated.tar", SOURCE_DATE_EPOCH=str(epoch))
+    assert anew.code == 0
+    assert anew.host["image"]["id"] == ended.host["image"]["id"]
     assert built.images() == before
 
 

@@ -129,6 +129,25 @@ def test_an_alias_is_looked_up_and_written_instead_of_the_name(server: Sshd, kno
     assert "ssh-keygen -R 'the-box'" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("none", "no file to remember a key in"),
+        ("~no-such-user-here/known", "no such user"),
+        ("/proc/nothing/known", "cannot be written"),
+        ("/proc/self/mem", "cannot be read"),
+    ],
+)
+def test_a_file_that_is_of_no_use_is_named(
+    server: Sshd, known: Path, setting: str, said: str
+) -> None:
+    (known.parent / "config").write_text(f"Host *\n  UserKnownHostsFile {setting}\n")
+    error = refused(spec(server), accept_new=True)
+    assert said in error.what
+    assert (error.where, "UserKnownHostsFile" in error.hint) == (setting, True)
+    assert not Path("none").exists()
+
+
 def test_a_pattern_vouches_for_a_host(server: Sshd, known: Path) -> None:
     known.write_text(f"[127.0.0.*]:{server.port} {server.host_key}\n")
     assert openssh(server, known) == 0

@@ -540,6 +540,20 @@ def test_a_wrong_password_at_a_terminal_ends_it(
     assert wrong not in (child.before or "") + (tmp_path / "events").read_text()
 
 
+def test_no_password_at_all_is_said(
+    server: Sshd, careful: Account, work_dir: str, tmp_path: Path
+) -> None:
+    with at_a_terminal(command_line(server, careful.name, tmp_path, work_dir)) as child:
+        child.expect_exact("sudo password on box: ")
+        child.waitnoecho()
+        child.sendeof()
+        child.expect_exact("sudo wants a password and none was typed")
+        child.expect(pexpect.EOF)
+        child.wait()
+    assert child.exitstatus == 3
+    assert "Traceback" not in (child.before or "")
+
+
 def test_an_interrupt_at_the_prompt_ends_it_and_leaves_the_terminal_as_it_was(
     server: Sshd, careful: Account, work_dir: str, tmp_path: Path
 ) -> None:

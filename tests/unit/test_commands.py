@@ -14,11 +14,7 @@ from typing import Any
 import pytest
 
 from rootwright.errors import StepError, UsageError
-from rootwright.resource import (
-    Bootstrap,
-    Command,
-    Device,
-)
+from rootwright.resource import Answer, Bootstrap, Command, Device
 from tests.support.needs import lacks_program, lacks_root, needs
 from tests.support.root import Root, own_file
 
@@ -180,6 +176,37 @@ def test_a_guard_sees_the_root_and_nothing_of_the_caller(
 
 def test_a_guard_in_a_root_that_is_not_there_yet_says_no(root: Root) -> None:
     assert root.observe([Command("go", "true", unless="true")]) != [None]
+
+
+def test_a_root_knows_its_own_date_whatever_the_caller_s(busybox_root: Root) -> None:
+    (busybox_root.state / "epoch").write_text("7\n")
+    wanted = Command("go", "echo $SOURCE_DATE_EPOCH >/seen", creates="/seen")
+    Root(busybox_root.folder, busybox_root.shell, epoch="123").converge([wanted])
+    assert (busybox_root.path / "seen").read_text() == "7\n"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_failure_can_be_seen_again_by_hand(busybox_root: Root, inside: bool) -> None:
+    where = '"$rw_root"' if not inside else ""
+    script = f'echo "$A" >{where}/seen; exit 7'
+    wanted = Command("go", script, creates="/nothing", env={"A": "it's $A"}, inside=inside)
+    replayed = wanted.replay(str(busybox_root.path))
+    assert subprocess.run(["sh", "-c", replayed], env={"PATH": os.environ["PATH"]}).returncode == 7
+    assert (busybox_root.path / "seen").read_text() == "it's $A\n"
+
+
+@pytest.mark.parametrize("pattern", ["(?i)continue", "(", "a)(b", "\udcff"])
+def test_an_answer_has_a_pattern_that_can_be_looked_for(pattern: str) -> None:
+    with pytest.raises(UsageError, match="is no regular expression"):
+        Answer(pattern, "y")
+
+
+def test_what_a_host_remembers_is_seen_before_anything_is_made(root: Root) -> None:
+    stamps = root.folder / ".host/stamps"
+    stamps.mkdir(parents=True)
+    (stamps / "go").write_text("done")
+    done = root.run(f"rw_dir={root.folder}/new\nrw_use host\nrw_stamp go")
+    assert base64.b64decode(done.stdout) == b"done"
 
 
 def test_a_command_runs_inside_and_leaves_no_mount(busybox_root: Root) -> None:

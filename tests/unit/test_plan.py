@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootwright.errors import UsageError
+from rootwright.errors import StepError, UsageError
 from rootwright.module import REGISTRY, Module
 from rootwright.plan import (
     Item,
@@ -21,7 +21,16 @@ from rootwright.plan import (
     steps,
 )
 from rootwright.playbook import Recipe
-from rootwright.resource import Bootstrap, Change, File, Resource, State
+from rootwright.resource import (
+    Absent,
+    Bootstrap,
+    Change,
+    Directory,
+    File,
+    Line,
+    Resource,
+    State,
+)
 
 # --- a world: paths that hold words
 
@@ -272,6 +281,28 @@ def test_a_module_refuses_a_root_it_is_not_for(recipe: Recipe, place: str) -> No
     with pytest.raises(UsageError, match=place) as caught:
         steps(recipe)
     assert caught.value.exit_code == 2
+
+
+def test_what_stands_in_the_way_may_be_taken_away_first() -> None:
+    way, file = Absent(("/opt/x",)), File("/opt/x", "new")
+    plan = steps(Recipe(root=[Bundle(items=(way,)), Bundle(items=(file,))]))
+    folder = State({"mode": f"{0o040755:x}"})
+    states = {0: State({"count": "1"}), 1: folder}
+    _, (finding,) = predict(plan, states)
+    assert (finding.item.index, finding.change) == (1, None)
+    with pytest.raises(StepError, match="is a folder"):
+        predict(plan, states | {0: State({"count": "0"})})
+
+
+@pytest.mark.parametrize("wanted", [File("/x", "", owner="web"), Directory("/x", group="web")])
+def test_a_name_means_what_the_root_says_by_then(wanted: File | Directory) -> None:
+    line = Line("/etc/group", "web:x:7:")
+    (first, second), (_, numbered) = (
+        steps(Recipe(root=[Bundle(items=(line, one))]))[0].items
+        for one in (wanted, replace(wanted, owner=0, group="0"))
+    )
+    assert stale_after([first], [second]) == [second]
+    assert stale_after([first], [numbered]) == []
 
 
 def test_what_is_written_in_one_scope_is_not_seen_in_the_other() -> None:

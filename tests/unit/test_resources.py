@@ -12,6 +12,8 @@ import pytest
 from rootwright.errors import StepError, UsageError
 from rootwright.resource import (
     Absent,
+    Change,
+    Directory,
     File,
     Line,
     Symlink,
@@ -136,8 +138,14 @@ def test_a_template_is_rendered(root: Root) -> None:
     assert root.observe([wanted]) == [None]
 
 
-@pytest.mark.parametrize("text", ["{{ nobody }}", "{{ a.b.c }}", "{% if %}", "{{ a["])
-def test_what_a_template_cannot_name_is_an_error(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{{ nobody }}", "{{ a.b.c }}", "{% if %}", "{{ a["),
+        *("{{ 1 + a }}", "{% for one in 7 %}{% endfor %}", b"\xff"),
+    ],
+)
+def test_what_a_template_cannot_do_is_an_error(text: str | bytes) -> None:
     with pytest.raises(UsageError, match="cannot be rendered"):
         Template("/made", text, values={"a": {}}).probe()
 
@@ -194,9 +202,12 @@ def test_a_line_needs_its_file(root: Root) -> None:
 
 def test_a_line_of_nonsense_is_an_error(root: Root) -> None:
     (root.path / "conf").write_text("a\n")
+    wanted = Line("/conf", "b", match="(")
+    # Nothing is known of what it would become.
+    assert root.observe([wanted]) == [Change("set line")]
     with pytest.raises(StepError) as caught:
-        root.converge([Line("/conf", "b", match="(")])
-    assert "cannot edit /conf" in caught.value.output
+        root.converge([wanted])
+    assert "cannot edit /conf: is its match an extended regular" in caught.value.output
     assert (root.path / "conf").read_text() == "a\n"
 
 
@@ -206,6 +217,12 @@ def test_a_line_has_no_newline() -> None:
 
 
 # --- folders and links -----------------------------------------------------------------------
+
+
+def test_an_owner_may_be_a_number_in_a_text(root: Root) -> None:
+    wanted = Directory("/d", 0o755, str(ME), str(MINE))
+    root.converge([wanted])
+    assert root.observe([wanted]) == [None]
 
 
 def test_a_folder(root: Root) -> None:
