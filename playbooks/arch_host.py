@@ -14,7 +14,7 @@ from rootwright.playbook import Recipe, playbook
 from rootwright.playbooks.arch import TOOLS
 
 
-@playbook()
+@playbook(ships=False)
 def arch_host(
     host: Mapping[str, str],
     *,
@@ -30,9 +30,9 @@ def arch_host(
 
     mirror: mirrors for the host's own pacman, in order of preference
     packages: to be installed besides the tools
-    lang: the default locale; with locales given it is generated, too
+    lang: the default locale, as it is unless given; with locales given it is generated, too
     locales: to be generated; others that were are removed
-    timezone: a name of the tz database
+    timezone: a name of the tz database; as it is unless given
     """
     systems = {host.get("os", ""), *host.get("os_like", "").split()}
     if "arch" not in systems:

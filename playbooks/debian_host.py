@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rootwright.module import Module
 from rootwright.modules.locale import Locale
 from rootwright.modules.packages import Packages
 from rootwright.modules.timezone import Timezone
@@ -13,22 +14,26 @@ BUILD_TOOLS = ("mmdebstrap", "debian-archive-keyring", "util-linux", "tar")
 """What a build needs that a minimal system may lack."""
 
 
-@playbook()
+@playbook(ships=False)
 def debian_host(
     _host: Mapping[str, str],
     *,
     packages: Sequence[str] = BUILD_TOOLS,
-    lang: str = "C.UTF-8",
-    timezone: str = "Etc/UTC",
+    lang: str | None = None,
+    timezone: str | None = None,
 ) -> Recipe:
-    """A Debian build host: its own / gets the tools, the locale and the time zone.
+    """Prepare a Debian or Ubuntu host for building: its tools, and what else is asked for.
 
-    The same modules that make an image work on a host: only the root is another one.
+    What is not asked for stays as it is. The same modules that make an image work on a host: only
+    the root is another one.
 
     packages: to be there; nothing is removed
-    lang: the host's default locale
-    timezone: the host's, a name of the tz database
+    lang: the host's default locale; as it is unless given
+    timezone: a name of the tz database; as it is unless given
     """
-    return Recipe(
-        host=[Packages(names=tuple(packages)), Timezone(zone=timezone), Locale(lang=lang)]
-    )
+    modules: list[Module] = [Packages(names=tuple(packages))]
+    if timezone:
+        modules.append(Timezone(zone=timezone))
+    if lang:
+        modules.append(Locale(lang=lang))
+    return Recipe(host=modules)

@@ -145,6 +145,7 @@ class Playbook:
     facts: tuple[Fact, ...]
     tools: Mapping[str, str | Mapping[str, str]]
     function: PlaybookFunction
+    ships: bool = True
 
     def settings(self, layers: Iterable[tuple[str, Mapping[str, object]]]) -> dict[str, object]:
         """Return every option's value; a later layer wins.
@@ -179,6 +180,7 @@ def playbook(
     *,
     facts: Sequence[Fact] = (),
     tools: Mapping[str, str | Mapping[str, str]] | None = None,
+    ships: bool = True,
 ) -> Callable[[PlaybookFunction], PlaybookFunction]:
     """Make a function a playbook, under its own name.
 
@@ -187,6 +189,7 @@ def playbook(
     one of these or None. A docstring line ``name: text`` is the option's help.
     tools: commands that the recipe needs on the host, and the package of each, for `doctor`;
         where the names differ, a mapping of ``apt`` and ``pacman`` to them.
+    ships: whether it makes an image; one that prepares a host's own ``/`` makes none.
     Raises UsageError, at import, for a signature that is none of this.
     """
 
@@ -197,10 +200,19 @@ def playbook(
         options = {}
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind is parameter.KEYWORD_ONLY:
-                options[name] = _option(name, parameter, hints[name], helps.get(name, ""))
+                hint = hints.get(name)
+                where = f"playbook {function.__name__}, option {name}"
+                options[name] = _option(name, parameter, hint, helps.get(name, ""), where)
         name = function.__name__
         REGISTRY[name] = Playbook(
-            name, doc.partition("\n")[0], doc, options, tuple(facts), tools or {}, function
+            name=name,
+            summary=doc.partition("\n")[0],
+            manual=doc,
+            options=options,
+            facts=tuple(facts),
+            tools=tools or {},
+            function=function,
+            ships=ships,
         )
         return function
 
@@ -222,21 +234,29 @@ def _option_helps(doc: str) -> dict[str, str]:
     return helps
 
 
-def _option(name: str, parameter: inspect.Parameter, hint: object, text: str) -> Option:
+def _option(name: str, parameter: inspect.Parameter, hint: object, text: str, where: str) -> Option:
     members = [hint]
     if get_origin(hint) in (types.UnionType, typing.Union):
         members = list(get_args(hint))
-    optional = type(None) in members
-    (hint,) = [m for m in members if m is not type(None)] or [str]
+    kinds = [member for member in members if member is not type(None)]
+    optional = len(kinds) < len(members)
     choices: tuple[str, ...] = ()
+    if len(kinds) == 1:
+        (hint,) = kinds
     if get_origin(hint) is Literal:
         kind, choices = "str", get_args(hint)
     elif hint in (str, int, bool):
         kind = typing.cast("type[object]", hint).__name__
-    elif get_args(hint)[:1] == (str,):
+    elif get_origin(hint) in (Sequence, list, tuple) and get_args(hint)[0] is str:
         kind = "list"
     else:
-        raise UsageError(f"an option cannot be of type {hint}", where=f"option {name}")
+        raise UsageError(
+            f"an option cannot be of type {hint}",
+            where=where,
+            hint="it is of type str, int, bool, Sequence[str], a Literal, or one of these or None",
+        )
     if parameter.default is parameter.empty:
-        raise UsageError("an option needs a default", where=f"option {name}")
+        raise UsageError(
+            "an option needs a default", where=where, hint="None says that there is none"
+        )
     return Option(name, kind, parameter.default, text, choices, optional)

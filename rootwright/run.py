@@ -256,9 +256,14 @@ def run(
         future.result() if future.done() else play.leave()
         for play, future in zip(started, futures, strict=True)
     ]
-    report = RunReport(playbook.name, dict(plays[0][1]) if len(plays) == 1 else {}, hosts)
+    report = RunReport(playbook.name, _shared([given for _, given in plays]), hosts)
     reporter.run_done(report)
     return report
+
+
+def _shared(options: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    first, *others = options
+    return {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
 
 
 def whoami() -> str:

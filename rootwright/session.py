@@ -273,10 +273,10 @@ class Session:
                 self._waiting = True
                 return
             if kind == "facts":
-                self.folder, self.facts = self._facts(spec, _text(payload))
+                self.folder, self.facts = self._facts(spec, decoded(payload))
             elif kind == "held":
                 raise BusyError(
-                    f"the root is held by another play: {harmless(_text(payload)).strip()}",
+                    f"the root is held by another play: {harmless(decoded(payload)).strip()}",
                     where=f"{self._host.name}:{spec.folder}",
                     hint="wait for it, end it, or build elsewhere with --work-dir",
                 )
@@ -345,7 +345,8 @@ def _status(payload: str) -> int:
     return status
 
 
-def _text(payload: str) -> str:
+def decoded(payload: str) -> str:
+    """Return a text that the host sent in base64. Raises StepError where it is none."""
     try:
         return base64.b64decode(payload, validate=True).decode(errors="backslashreplace")
     except binascii.Error:

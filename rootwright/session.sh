@@ -70,7 +70,7 @@ rw_keep() {
 rw_sweep() {
     for rw_try in 1 2 3 4 5 6 7 8 9 10; do
         set --
-        for rw_left in "$rw_dir"/*.part "$rw_dir/tree/tmp"; do
+        for rw_left in "$rw_dir/tree.part" "$rw_dir/tree.old.part" "$rw_dir/pristine.part" "$rw_dir/tree/tmp"; do
             if [ -e "$rw_left" ] || [ -L "$rw_left" ]; then set -- "$@" "$rw_left"; fi
         done
         [ $# -gt 0 ] || return 0

@@ -21,8 +21,9 @@ from rootwright import __version__
 from rootwright.cli import tasks
 from rootwright.cli.build import build_task
 from rootwright.cli.edge import deafen, edge
-from rootwright.errors import UsageError
+from rootwright.errors import RootwrightError, UsageError
 from rootwright.playbook import REGISTRY
+from rootwright.text import harmless
 
 _NAMED = ("modules", "bench")
 """Tasks that take a name without ``--name``."""
@@ -113,8 +114,17 @@ def namespace(*folders: Path) -> Collection:
     """Return every task: one for each playbook, and those around them.
 
     folders: further folders whose files are playbooks.
-    Raises whatever a playbook's file raises when it is imported.
+    Exits where one of them makes no playbook; raises whatever else a playbook's file raises when
+    it is imported.
     """
+    try:
+        return _namespace(*folders)
+    except RootwrightError as e:
+        print("\n".join(map(harmless, e.lines())), file=sys.stderr)
+        sys.exit(e.exit_code)
+
+
+def _namespace(*folders: Path) -> Collection:
     from rootwright import playbooks
 
     for info in pkgutil.iter_modules(playbooks.__path__):

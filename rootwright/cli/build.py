@@ -22,12 +22,12 @@ from rootwright.secret import held_password
 COMMON_LISTS = {
     "host": "a host or group of the inventory; may be repeated (default: localhost)",
     "tag": "the image's name in Docker; may be repeated, and hold {host} and {arch} (default: "
-    "rootwright/PLAYBOOK:latest)",
+    "rootwright/PLAYBOOK:latest; of several hosts rootwright/PLAYBOOK:HOST)",
 }
 COMMON_TEXTS = {
     "inventory": "the inventory's file (default: inventory/hosts.toml)",
     "to": "where the image goes: docker, docker://SOCKET or FILE.tar (default: docker, and the "
-    "archive dist/PLAYBOOK.tar when no engine answers)",
+    "archive dist/PLAYBOOK.tar, of several hosts dist/PLAYBOOK-HOST.tar, when no engine answers)",
     "work_dir": "the folder on the host below which roots lie (default: /var/lib/rootwright)",
     "parallel": "how many hosts are worked on at the same time (default: 10)",
     "events": "write each event, as it happens, to this file as a line of JSON",
@@ -42,11 +42,19 @@ COMMON_FLAGS = {
 }
 
 
+OF_IMAGES = ("tag", "to", "fresh")
+"""Those that mean nothing to a playbook that makes no image."""
+
+
 def build_task(playbook: Playbook) -> Task[Callable[..., None]]:
     """Return the invoke task that plays a playbook."""
-    lists = [*COMMON_LISTS, *(o.name for o in playbook.options.values() if o.kind == "list")]
-    helps = COMMON_LISTS | COMMON_TEXTS | COMMON_FLAGS
-    helps = {name: text.replace("PLAYBOOK", playbook.name) for name, text in helps.items()}
+    helps = {
+        name: text.replace("PLAYBOOK", playbook.name)
+        for name, text in (COMMON_LISTS | COMMON_TEXTS | COMMON_FLAGS).items()
+        if playbook.ships or name not in OF_IMAGES
+    }
+    lists = [name for name in COMMON_LISTS if name in helps]
+    lists += [o.name for o in playbook.options.values() if o.kind == "list"]
     clash = sorted(set(playbook.options) & set(helps))
     if clash:
         raise UsageError(
@@ -84,10 +92,13 @@ def _help(option: Option) -> str:
     elif isinstance(default, bool):
         shown = "yes" if default else "no"
     else:
-        shown = "found out" if default is None else str(default)
+        shown = str(default)
     choices = f"; one of {', '.join(option.choices)}" if option.choices else ""
     commas = "; with commas, or repeated" if option.kind == "list" else ""
-    return f"{option.help}{choices}{commas} (default: {shown})"
+    # What it comes to when it is not given, the playbook says itself.
+    return f"{option.help}{choices}{commas}" + (
+        f" (default: {shown})" if default is not None else ""
+    )
 
 
 def build(playbook: Playbook, given: Mapping[str, object], password: str) -> None:
@@ -112,8 +123,8 @@ def build(playbook: Playbook, given: Mapping[str, object], password: str) -> Non
     shipping = Shipping(
         playbook.name,
         [spec.name for spec, _ in plays],
-        to=str(given["to"]) if given["to"] else None,
-        tags=_texts(given["tag"]),
+        to=str(given["to"]) if given.get("to") else None,
+        tags=_texts(given.get("tag")),
     )
     shipping.check()
     masker = Masker([password])
@@ -138,7 +149,7 @@ def build(playbook: Playbook, given: Mapping[str, object], password: str) -> Non
             ask=ask,
             work_dir=work_dir(given["work_dir"]) or DEFAULT_WORK_DIR,
             check=bool(given["check"]),
-            fresh=bool(given["fresh"]),
+            fresh=bool(given.get("fresh")),
             accept_new=bool(given["accept_new_host_key"]),
             shipping=shipping,
             parallel=parallel(given["parallel"]) or PARALLEL,

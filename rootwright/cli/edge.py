@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from invoke.exceptions import Exit
 
-from rootwright.errors import Interrupted, RootwrightError
+from rootwright.errors import Interrupted, RootwrightError, StepError
 from rootwright.text import harmless
 
 
@@ -25,7 +26,10 @@ def edge() -> Iterator[None]:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # else what cannot be written is found out too late to be told
     except RootwrightError as e:
         raise Exit("\n".join(map(harmless, e.lines())), code=e.exit_code) from None
     except KeyboardInterrupt:
@@ -33,14 +37,26 @@ def edge() -> Iterator[None]:
             "\n".join(Interrupted("interrupted").lines()), code=Interrupted.exit_code
         ) from None
     except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            _silence(sys.stdout)
+            full = StepError(
+                f"cannot write {e.filename or 'the output'}: {e.strerror}",
+                hint="make room there, then run it again",
+            )
+            raise Exit("\n".join(map(harmless, full.lines())), code=full.exit_code) from None
         if e.errno not in (errno.EPIPE, errno.EIO):
             raise
         # Whoever read our output has gone; there is nobody to tell, now or at exit.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        _silence(sys.stdout, sys.stderr)
         # EIO is a terminal that was closed.
         raise Exit(code=Interrupted.exit_code if e.errno == errno.EIO else 1) from None
+
+
+def _silence(*streams: TextIO) -> None:
+    """Have what was not written yet go nowhere, instead of failing at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
 
 
 def deafen() -> None:

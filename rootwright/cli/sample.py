@@ -27,7 +27,7 @@ def wanted(settings: Mapping[str, object]) -> bool:
     mirror = settings.get("mirror")
     if mirror != SAMPLE and not (isinstance(mirror, tuple) and SAMPLE in mirror):
         return False
-    if (isinstance(mirror, tuple) and len(mirror) > 1) or "image_mirror" not in settings:
+    if mirror != (SAMPLE,) or not {"image_mirror", "keyring", "labels"} <= settings.keys():
         raise UsageError(
             "the sample mirror stands alone, and for Arch only",
             where="option mirror",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from invoke.context import Context
@@ -25,6 +25,7 @@ _HOST_HELP = {
     "host": "a host or group of the inventory; may be repeated (default: localhost)",
     "inventory": "the inventory's file (default: inventory/hosts.toml)",
     "work_dir": "the folder on the host below which roots lie (default: /var/lib/rootwright)",
+    "accept_new_host_key": "remember the key of a host seen for the first time",
 }
 
 
@@ -87,7 +88,11 @@ def _address(spec: HostSpec) -> str:
 
 @task(name="doctor", iterable=["host"], help=_HOST_HELP, auto_shortflags=False)
 def diagnose(
-    _context: Context, host: Sequence[str] | None = None, inventory: str = "", work_dir: str = ""
+    _context: Context,
+    host: Sequence[str] | None = None,
+    inventory: str = "",
+    work_dir: str = "",
+    accept_new_host_key: bool = False,
 ) -> None:
     """Say what hosts offer and lack for each playbook, and how to mend each lack."""
     with edge(), held_password() as password:
@@ -97,7 +102,11 @@ def diagnose(
         failed = [
             error
             for spec in known.select(host or ())
-            if (error := examine(spec, checked_work_dir(work_dir), password))
+            if (
+                error := examine(
+                    spec, checked_work_dir(work_dir), password, accept_new=accept_new_host_key
+                )
+            )
         ]
         if failed:
             raise max(failed, key=lambda error: error.exit_code)
@@ -105,7 +114,11 @@ def diagnose(
 
 @task(name="clean", iterable=["host"], help=_HOST_HELP, auto_shortflags=False)
 def clean(
-    _context: Context, host: Sequence[str] | None = None, inventory: str = "", work_dir: str = ""
+    _context: Context,
+    host: Sequence[str] | None = None,
+    inventory: str = "",
+    work_dir: str = "",
+    accept_new_host_key: bool = False,
 ) -> None:
     """Remove the roots we made on hosts and the archives we made in dist/."""
     with edge(), held_password() as password:
@@ -113,15 +126,19 @@ def clean(
 
         known = Inventory.load(Path(inventory) if inventory else None)
         errors: list[RootwrightError] = []
-        for spec in known.select(host or ()):
+
+        def show(begin: str, removals: Iterable[object]) -> None:
             try:
-                for removed in clean_host(spec, checked_work_dir(work_dir), password):
-                    print(harmless(f"{spec.name}: removed {removed}"))
+                for removed in removals:
+                    print(harmless(f"{begin}removed {removed}"))
             except RootwrightError as e:
                 print("\n".join(map(harmless, e.lines())), file=sys.stderr)
                 errors.append(e)
-        for path in clean_dist(Path("dist")):
-            print(f"removed {path}")
+
+        for spec in known.select(host or ()):
+            base, new = checked_work_dir(work_dir), accept_new_host_key
+            show(f"{spec.name}: ", clean_host(spec, base, password, accept_new=new))
+        show("", clean_dist(Path("dist")))
         if errors:
             raise Exit(code=max(error.exit_code for error in errors))
 

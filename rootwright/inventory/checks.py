@@ -34,7 +34,8 @@ class Checks:
         """Refuse what cannot be the name of a host or a group."""
         if name == ALL:
             self.fail(key, "the name all already means every host", "give it another name")
-        if wrong := flaw(name):
+        # It becomes part of the names of files and images.
+        if wrong := flaw(name) or ("has a '/' in it" if "/" in name else ""):
             right = "a name is letters, digits, '.', '-' and '_', such as build-1.example.org"
             self.fail(key, f"the name {shown(name)} {wrong}", right)
 

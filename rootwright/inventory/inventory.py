@@ -124,11 +124,13 @@ class Inventory:
 
     def _unknown(self, name: str) -> NoReturn:
         known = [*self.hosts, *self.groups]
-        right = near(name, known) or f"describe it as [{key_path('hosts', name)}];"
+        # One that Ansible or a program described is described there.
+        describe = "" if self.foreign else f"describe it as [{key_path('hosts', name)}];"
+        right = [near(name, known) or describe, f"known are {listed(known)}"]
         raise InventoryError(
             f"no host or group is called {shown(name)}",
             where=self._where(),
-            hint=f"{right} known are {listed(known)}",
+            hint=" ".join(filter(None, right)),
         )
 
 

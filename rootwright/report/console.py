@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO
 
-from rootwright.errors import RootwrightError
 from rootwright.report import lines as say
 from rootwright.report.data import ChangeReport, HostReport, ImageReport, ModuleReport, RunReport
 from rootwright.report.lines import Line
@@ -310,11 +309,6 @@ class Console(Reporter):
             self._doing.clear()
             if report.hosts:
                 self._print((), *say.recap_lines(report, check=self._check))
-
-    def error(self, error: RootwrightError) -> None:
-        """Print an error that belongs to no play, such as a wrong option."""
-        with self._lock:
-            self._print(*say.error_lines("", error))
 
     def close(self) -> None:
         """Take the live lines away and give the cursor back; later events are still printed."""

@@ -70,7 +70,8 @@ class ImageReport:
     """What became of the image.
 
     id: the image's ID, ``sha256:…``. digest: the layer's. Both empty while unknown (``--check``).
-    size: the layer's bytes. sent_bytes: how many of them went out, 0 when it was there already.
+    size: the bytes it takes where it is, as an engine counts them, or a file's length. sent_bytes:
+    bytes of the layer that went out, 0 when it was there already.
     tags: the names it has now. note: a remark for the console.
     """
 
@@ -99,7 +100,8 @@ class HostReport:
     """What became of one play.
 
     error: what ended it early, or None. seconds: the whole play, connecting included.
-    round_trips: the requests of the session, connecting not included.
+    round_trips: the requests that looking and changing took; connecting, and what shipping asks,
+    are not counted.
     """
 
     host: str
@@ -170,7 +172,8 @@ class HostReport:
 class RunReport:
     """What became of one command: a playbook played on one host or several.
 
-    options: the playbook's options as they were used; secrets are hidden on the way out.
+    options: the playbook's options as they were used, those that are the same on all hosts; secrets
+    are hidden on the way out.
     """
 
     playbook: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import pexpect
 import pytest
 
+from tests.support.books import program_with
 from tests.support.program import PATIENCE, REPOSITORY
 
 _BOOK = r'''"""A playbook for tests."""
@@ -52,11 +52,6 @@ def loud(facts: Mapping[str, str], *, fails: bool = False) -> Recipe:
     return Recipe(root=[Loud(fails=fails)])
 '''
 
-_PROGRAM = (
-    "import sys; from pathlib import Path; from rootwright import cli; "
-    "cli.main(['rootwright', *sys.argv[2:]], cli.namespace(Path(sys.argv[1])))"
-)
-
 # What rich itself needs to draw: colours, cursor movement within lines, line erasure, the cursor's
 # visibility. None of them asks the terminal to answer, or leaves what is drawn.
 _OWN = re.compile(rb"\x1b\[[0-9;]*[mAGKH]|\x1b\[\?25[lh]|\x1b\[[0-9]*[BCD]")
@@ -69,10 +64,10 @@ def test_no_escape_of_a_command_reaches_a_terminal(
 ) -> None:
     (tmp_path / "books").mkdir()
     (tmp_path / "books/loud.py").write_text(_BOOK)
-    argv = ["-c", _PROGRAM, str(tmp_path / "books"), "build-loud", "--work-dir", work_dir, *more]
+    argv = [*program_with(tmp_path / "books"), "build-loud", "--work-dir", work_dir, *more]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color"}
     child: pexpect.spawn[bytes] = pexpect.spawn(
-        sys.executable, argv, env=env, timeout=PATIENCE, dimensions=(40, 120)
+        argv[0], argv[1:], env=env, timeout=PATIENCE, dimensions=(40, 120)
     )
     try:
         child.expect(pexpect.EOF)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.books import program_with
 from tests.support.delay_proxy import DelayProxy
 from tests.support.disk import small_disk
 from tests.support.engine import Engine
@@ -37,9 +41,11 @@ def installing(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     ) as process:
         yield folder / "venv", process
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -80,6 +86,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
         ("build-debian --slim perhaps", "slim cannot be 'perhaps'", "true or false"),
         ("build-debian --tool apt", "tool cannot be 'apt'", "auto, mmdebstrap, debootstrap"),
         ("build-debian --host nowhere", "called nowhere", r"\[hosts.nowhere\]"),
+        ("build-debian --mirror sample", "for Arch only", "build-arch"),
+        ("build-arch --mirror sample,http://other", "stands alone", "without further mirrors"),
+        ("build-debian-host --tag demo/host:1", "has no option --tag", "--help"),
+        ("build-arch-host --fresh", "has no option --fresh", "--help"),
         ("build-debian --inventory nowhere.toml", "no such inventory", "a file that exists"),
         ("build-debian --tag Upper/Case", "upper-case", "upper/case"),
         ("build-debian --tag a:b:c", "not an image name", "hint"),
@@ -186,6 +196,38 @@ def test_a_reader_that_goes_away_is_no_error_to_shout_about(here: Place) -> None
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize("words", ["playbooks", "hosts", "build-debian --check --json"])
+def test_output_that_cannot_be_written_is_said(here: Place, words: str) -> None:
+    argv = here.build_arguments(*words.split()[1:]) if "build" in words else [words]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*PROGRAM, *argv], cwd=here.folder, env=here.env, stdout=full, stderr=subprocess.PIPE
+        )
+    said = done.stderr.decode()
+    refused(Ended(done.returncode, "", said), 1, "cannot write the output: No space left", "hint:")
+    assert "Exception ignored" not in said
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("tag: str = ''", "'tag' of playbook wrong is one every playbook has"),
+        ("text='x'", "an option cannot be of type None"),
+        ("text: str | int = ''", "an option cannot be of type"),
+        ("text: dict[str, int] = {}", "an option cannot be of type"),
+        ("text: str", "an option needs a default"),
+    ],
+)
+def test_a_playbook_that_is_none_is_refused(tmp_path: Path, option: str, said: str) -> None:
+    (tmp_path / "wrong.py").write_text(
+        "from rootwright.playbook import Recipe, playbook\n\n"
+        f"@playbook()\ndef wrong(host, *, {option}) -> Recipe:\n    return Recipe()\n"
+    )
+    command = [*program_with(tmp_path), "--list"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    refused(Ended(done.returncode, done.stdout, done.stderr), 2, said)
+
+
 def test_the_stock_invoke_command_works_in_a_checkout() -> None:
     command = [sys.executable, "-m", "invoke", "--list"]
     said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
@@ -259,6 +301,13 @@ def test_doctor_says_that_a_host_is_down(here: Place) -> None:
         )
     refused(ended, 3, "far")
     assert re.search(r"^far:\n  lack  session: ", ended.stdout, re.MULTILINE)
+    # The engine is no reason to look no further.
+    ended = here.run("doctor", DOCKER_HOST="", DOCKER_CONTEXT="nowhere")
+    assert re.search(
+        r"^  lack  Docker engine: the Docker context .*\n +mend: docker context ls",
+        ended.stdout,
+        re.MULTILINE,
+    )
     assert re.search(r"^localhost:\n  ok    privilege", ended.stdout, re.MULTILINE)
 
 
@@ -288,12 +337,16 @@ def test_clean_removes_what_was_made_and_nothing_else(dirty: Place, built: Place
     Path(dirty.work_dir, "other").mkdir()
     Path(dirty.work_dir, "other/file").write_text("mine\n")
     Path(dirty.work_dir, "empty").mkdir()
+    # What no playbook of ours can be called, though it has a lock.
+    Path(dirty.work_dir, "not-ours").mkdir()
+    Path(dirty.work_dir, "not-ours/lock").touch()
     ended = dirty.run("clean", "--work-dir", dirty.work_dir)
     assert ended.code == 0, ended.stderr
     assert f"localhost: removed {dirty.root}\n" in ended.stdout
     assert "removed dist/debian.tar\n" in ended.stdout
     assert set(dist.iterdir()) == kept
-    assert {path.name for path in Path(dirty.work_dir).iterdir()} == {"empty", "other"}
+    kept_folders = {path.name for path in Path(dirty.work_dir).iterdir()}
+    assert kept_folders == {"empty", "other", "not-ours"}
     assert built.rootfs.is_dir()
     # Again there is nothing to do.
     ended = dirty.run("clean", "--work-dir", dirty.work_dir)
@@ -319,23 +372,51 @@ def test_clean_never_follows_a_mount(dirty: Place) -> None:
     assert (precious / "file").read_text() == "mine\n"
 
 
-@pytest.mark.parametrize("kind", ["a file of ours too many", "a link", "held"])
-def test_clean_refuses_what_it_did_not_make(here: Place, kind: str) -> None:
+def test_clean_says_which_archive_it_cannot_remove(dirty: Place) -> None:
+    archive = str(dirty.folder / "dist/debian.tar")
+    # Not even root can.
+    subprocess.run(["mount", "--bind", archive, archive], check=True)
+    try:
+        ended = dirty.run("clean", "--work-dir", dirty.work_dir)
+    finally:
+        subprocess.run(["umount", archive], check=True)
+    refused(ended, 1, "cannot remove it: Device or resource busy", "dist/debian.tar")
+    assert f"localhost: removed {dirty.root}\n" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "foreign"),
+    [
+        ("a file too many", "thesis.txt"),
+        ("a download", "film.mkv.part"),
+        ("a lock of somebody else's", "lock"),
+        ("a link", "lock"),
+        ("held", ""),
+    ],
+)
+def test_clean_refuses_what_it_did_not_make(here: Place, kind: str, foreign: str) -> None:
     (here.root / "tree/rootfs").mkdir(parents=True)
     (here.root / "tree/rootfs/file").write_text("mine\n")
+    (here.root / "tree/tmp").mkdir()
+    (here.root / "tree/tmp/file").write_text("mine\n")
     (here.root / "lock").touch()
-    code, said = 1, "holds thesis.txt, which is not ours"
+    hidden = Path(here.work_dir) / ".host/mine"
+    hidden.parent.mkdir()
+    hidden.write_text("mine\n")
+    code, said = 1, f"holds {foreign}, which is not ours"
     holder = None
-    if kind == "a file of ours too many":
-        (here.root / "thesis.txt").write_text("mine\n")
+    if kind == "a lock of somebody else's":
+        (here.root / "lock").write_text("mine\n")
     elif kind == "a link":
         (here.root / "lock").unlink()
         (here.root / "lock").symlink_to(here.folder / "elsewhere")
         (here.folder / "elsewhere").write_text("mine\n")
-        code, said = 3, "belongs to somebody else"
+    elif foreign:
+        (here.root / foreign).write_text("mine\n")
     else:
         holder = subprocess.Popen(["flock", str(here.root / "lock"), "sleep", "60"])
         code, said = 3, "held by another play"
+    before = {p: p.is_file() and p.read_text() for p in Path(here.work_dir).rglob("*")}
     try:
         ended = here.run("clean", "--work-dir", here.work_dir)
     finally:
@@ -343,6 +424,8 @@ def test_clean_refuses_what_it_did_not_make(here: Place, kind: str) -> None:
             holder.kill()
             holder.wait()
     refused(ended, code, said)
+    # Not only what was named: nothing at all was touched.
+    assert {p: p.is_file() and p.read_text() for p in Path(here.work_dir).rglob("*")} == before
     assert (here.root / "tree/rootfs/file").read_text() == "mine\n"
 
 

@@ -71,6 +71,11 @@ _PROGRAM = (
 )
 
 
+def program_with(books: Path) -> list[str]:
+    """Return the argv of the program with a folder of further playbooks; a task may follow."""
+    return [sys.executable, "-c", _PROGRAM, str(books)]
+
+
 def waiting_book(folder: Path) -> list[str]:
     """Return the argv that plays the playbook ``waiting``; options may follow.
 
@@ -80,5 +85,4 @@ def waiting_book(folder: Path) -> list[str]:
     books = folder / "books"
     books.mkdir(exist_ok=True)
     (books / "waiting.py").write_text(_BOOK)
-    argv = [sys.executable, "-c", _PROGRAM, books, "build-waiting", "--folder", folder]
-    return [str(word) for word in argv]
+    return [*program_with(books), "build-waiting", "--folder", str(folder)]

@@ -150,7 +150,6 @@ def test_whatever_a_host_says_is_harmless(text: str) -> None:
     image = ImageReport(hostile, hostile, 1, [hostile], 1, "ok", hostile)
     report = HostReport(hostile, [], image, error)
     console.play_done(hostile, report)
-    console.error(error)
     console.run_done(RunReport(hostile, {}, [report, report]))
     shown = stream.getvalue()
     assert not ACTING.search(shown)
