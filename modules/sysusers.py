@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from rootwright.module import Module
 from rootwright.resource import Command, Resource
 
-_MISSING = """
-sed -n 's/^[ug]!* *"*\\([^ "]*\\)"* .*/\\1/p' /usr/lib/sysusers.d/*.conf |
-while read -r name; do
-    case $name in *%*) continue ;; esac
-    grep -q "^$name:" /etc/group || echo "$name"
-done
+MISSING = """
+awk '{ gsub(/"/, "", $2) }
+    $2 ~ /%/ { next }
+    $1 ~ /^u[!-]*$/ { print "passwd", $2 }
+    $1 ~ /^g[!-]*$/ { print "group", $2 }' /usr/lib/sysusers.d/*.conf |
+while read -r list name; do grep -q "^$name:" "/etc/$list" || echo "$name"; done
 """
+"""Prints those of them that there are not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,11 @@ class Sysusers(Module):
         yield Command(
             "system users",
             "systemd-sysusers",
-            # Every user has a group of the same name, so groups alone need be looked for.
-            unless=f'! command -v systemd-sysusers || [ -z "$({_MISSING})" ]',
-            reads=("/usr/lib/sysusers.d", "/etc/group", "/usr/bin/systemd-sysusers"),
+            unless=f'! command -v systemd-sysusers || [ -z "$({MISSING})" ]',
+            reads=(
+                *("/usr/lib/sysusers.d", "/etc/passwd", "/etc/group"),
+                "/usr/bin/systemd-sysusers",
+            ),
             writes=tuple(f"/etc/{name}{old}" for name in _LISTS for old in ("", "-")),
         )
 

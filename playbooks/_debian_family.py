@@ -19,6 +19,7 @@ from rootwright.modules.debootstrap import (
     check_packages,
     check_suite,
 )
+from rootwright.modules.directory import Directory
 from rootwright.modules.file import File
 from rootwright.modules.hostname import Hostname
 from rootwright.modules.locale import BUILT_IN, Locale
@@ -31,6 +32,7 @@ from rootwright.modules.slim import Slim
 from rootwright.modules.timezone import Timezone
 from rootwright.playbook import VOLATILE, Fact, ImageConfig, Recipe
 from rootwright.resource.files import own_path, read_content
+from rootwright.text import harmless
 
 GIVEN_KEYRING = "/etc/apt/keyrings/archive.gpg"
 """Where an image has the keyring that was given for it."""
@@ -105,6 +107,7 @@ class Archive:
     label, security_label: as its Release files say; one label where security updates share it.
     keyring, keyring_package: where its keys are, on hosts and in roots, and what brings them.
     rolling: suites that have neither updates nor security updates of their own.
+    packages: what every image needs and minbase does not bring.
     mirror, ports_mirror: where it is when nothing on the host says so; empty where the bootstrap
         tools know. ports_mirror has the architectures that are not in ``main_architectures``.
     """
@@ -119,6 +122,7 @@ class Archive:
     mirror: str = ""
     ports_mirror: str = ""
     main_architectures: Sequence[str] = ()
+    packages: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ def recipe(host: Mapping[str, str], archive: Archive, options: Options) -> Recip
     signed_by = GIVEN_KEYRING if keys else archive.keyring
     lang_alone = () if o.lang in BUILT_IN or o.lang in o.locales else (o.lang,)
     generate = (*o.locales, *lang_alone)
-    wanted = check_packages(tuple(o.packages), "option packages")
+    wanted = check_packages((*archive.packages, *o.packages), "option packages")
     if any(name not in BUILT_IN for name in generate):
         wanted += ("locales",)
     updates = o.updates and not rolling
@@ -241,7 +245,7 @@ def recipe(host: Mapping[str, str], archive: Archive, options: Options) -> Recip
         ),
         PolicyRcD(),
         AptConf(),
-        *([File(path=GIVEN_KEYRING, content=keys)] if keys else []),
+        *(_given_keyring(keys) if keys else []),
         AptSources(entries=tuple(entries), filename=f"{archive.os}.sources"),
         Slim(enabled=o.slim),
         Timezone(zone=o.timezone),
@@ -292,10 +296,16 @@ def _debian_name(machine: str) -> str:
     return ARCHITECTURES.get(machine, machine)
 
 
+def _given_keyring(keys: bytes) -> list[Module]:
+    # Releases with an apt older than 2.4, such as bullseye and focal, do not come with the folder.
+    folder = GIVEN_KEYRING.rpartition("/")[0]
+    return [Directory(path=folder), File(path=GIVEN_KEYRING, content=keys)]
+
+
 def _read_keyring(path: str | None) -> bytes:
     if not path:
         return b""
-    where = f"option keyring, {path}"
+    where = f"option keyring, {harmless(path)}"
     hint = "give a file on this machine that you may read, such as `gpg --export` writes"
     content = read_content(own_path(path, where), "the keyring", where, hint)
     return binary_keyring(content, where)

@@ -24,6 +24,7 @@ from rootwright.modules.sysusers import Sysusers
 from rootwright.modules.timezone import Timezone
 from rootwright.playbook import VOLATILE, ImageConfig, Recipe, playbook
 from rootwright.resource.files import own_path
+from rootwright.text import harmless
 
 GEO_MIRROR = "https://geo.mirror.pkgbuild.com"
 """Arch's own mirror, which answers from a place near to whoever asks. It has x86_64 only."""
@@ -55,6 +56,9 @@ TOOLS = {
 DOCKER_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7h": "arm", "i686": "386"}
 """What pacman calls an architecture, and what Docker does."""
 
+NOT_THE_KERNELS = ("armv7h", "i686")
+"""Architectures that pacman cannot tell from the kernel's word: armv7l, or that of 64 bits."""
+
 LABELS = {
     "org.opencontainers.image.title": "Arch Linux",
     "org.opencontainers.image.description": "A base image of Arch Linux, made from its packages",
@@ -75,6 +79,7 @@ def arch(
     packages: Sequence[str] = ("base",),
     ignore: Sequence[str] | None = None,
     keyring: str | None = None,
+    keyring_name: str = "archlinux",
     keyring_state: Literal["ready", "empty", "private"] = "ready",
     lang: str = "C.UTF-8",
     locales: Sequence[str] = ("en_US.UTF-8",),
@@ -99,6 +104,7 @@ def arch(
     keyring: a folder, on this machine, with archlinux.gpg, archlinux-trusted and
       archlinux-revoked, whose keys packages are signed with; the host's package archlinux-keyring
       unless given
+    keyring_name: what these files begin with, there and in the image, such as archlinuxarm
     keyring_state: of the image's pacman; ready can check signatures at once, empty makes the same
       image every time and needs pacman-key --init and --populate, private keeps the private key
     lang: the default locale; it is generated where it has to be
@@ -123,7 +129,11 @@ def arch(
             hint="give the mirror of a port of Arch with --mirror, and its keys with --keyring",
         )
     urls = servers(tuple(mirror))
-    keys = read_keyring(own_path(keyring, f"option keyring, {keyring}")) if keyring else {}
+    keys = (
+        read_keyring(own_path(keyring, f"option keyring, {harmless(keyring)}"), keyring_name)
+        if keyring
+        else {}
+    )
     generate = tuple(locales) + (() if lang in BUILT_IN or lang in locales else (lang,))
     feed = haveged and keyring_state != "empty"
     profile = "slim" if slim else ""
@@ -137,16 +147,21 @@ def arch(
             architecture=machine,
             profile=profile,
             keyring=keys,
+            keyring_name=keyring_name,
         ),
         PacmanLock(),
-        PacmanConf(repositories=tuple(repositories), profile=profile),
+        PacmanConf(
+            repositories=tuple(repositories),
+            architecture=machine if machine in NOT_THE_KERNELS else "auto",
+            profile=profile,
+        ),
         Mirrorlist(urls=servers(tuple(image_mirror)) if image_mirror else urls),
         Sysusers(),
         OsRelease(),
         Ldconfig(),
         Timezone(zone=timezone),
         Locale(lang=lang, generate=generate),
-        Keyring(state=keyring_state, haveged=feed),
+        Keyring(state=keyring_state, keyring=keyring_name, haveged=feed),
         RootAccount(),
         MachineId(),
         *([DevNodes()] if devnodes else []),

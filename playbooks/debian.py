@@ -49,7 +49,7 @@ def debian(
 
     suite: the release, by its name or as stable, testing, unstable
     mirror: the archive to build from; the host's own apt's where it has one
-    security_mirror: the archive of security updates; none leaves them out
+    security_mirror: the archive of security updates, found like the mirror; none leaves them out
     updates: take SUITE-updates too
     image_mirror: the archive the image's own apt uses; the mirror unless given
     image_security_mirror: the same for security updates

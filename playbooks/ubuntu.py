@@ -9,7 +9,7 @@ from rootwright.playbook import Recipe, playbook
 from rootwright.playbooks._debian_family import FACTS, TOOLS, Archive, Options, recipe
 
 LTS = "noble"
-"""The release with long-term support that the bootstrap tools of Debian 12 know, 24.04."""
+"""A release with long-term support, 24.04."""
 
 ARCHIVE = Archive(
     name="Ubuntu",
@@ -21,6 +21,7 @@ ARCHIVE = Archive(
     mirror="http://archive.ubuntu.com/ubuntu",
     ports_mirror="http://ports.ubuntu.com/ubuntu-ports",
     main_architectures=("amd64", "i386"),
+    packages=("tzdata",),  # of priority important there, and required in Debian
 )
 """Where the archive is: debootstrap's scripts/gutsy, which all later releases share."""
 
@@ -51,7 +52,7 @@ def ubuntu(
 
     suite: the release, by its code name
     mirror: the archive to build from; the host's own apt's where it has one
-    security_mirror: the archive of security updates; none leaves them out
+    security_mirror: the archive of security updates, found like the mirror; none leaves them out
     updates: take SUITE-updates too
     image_mirror: the archive the image's own apt uses; the mirror unless given
     image_security_mirror: the same for security updates

@@ -90,13 +90,19 @@ pk_pacman_install() {
     set -- -S --needed --noconfirm --noprogressbar
     # shellcheck disable=SC2086
     pacman "$@" $pk_wanted && return
-    # Lists that are missing, or older than the mirror.
-    pacman -Sy --noconfirm --noprogressbar || pk_fail 'pacman could not fetch its lists of packages'
+    # Lists that are missing, or older than the mirror. On a host that has them, newer ones alone
+    # would make the next installation a partial upgrade, which Arch does not support.
+    pk_old=
+    if [ $$ = 1 ] || ! ls /var/lib/pacman/sync/*.db >/dev/null 2>&1; then
+        pacman -Sy --noconfirm --noprogressbar || pk_fail 'pacman could not fetch its lists of packages'
+    else
+        pk_old='; its lists may be older than the mirror: run pacman -Syu first'
+    fi
     pk_none=
     for pk_name in $pk_wanted; do
         pacman -Sp "$pk_name" >/dev/null || pk_none="$pk_none $pk_name"
     done
-    [ -z "$pk_none" ] || pk_fail "there is no package$pk_none"
+    [ -z "$pk_none" ] || pk_fail "there is no package$pk_none$pk_old"
     # shellcheck disable=SC2086
-    pacman "$@" $pk_wanted || pk_fail "pacman could not install $pk_wanted"
+    pacman "$@" $pk_wanted || pk_fail "pacman could not install ${pk_wanted% }$pk_old"
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from tests.support.program import PROGRAM, Place
 from tests.support.tiny_debian import architecture, base_packages, lacks_tiny_debian
 
 RELEASE = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=24.04\nDISTRIB_CODENAME=noble\n"
+
+
+def as_in_ubuntu(package: Deb) -> Deb:
+    """Return a package of Debian's as Ubuntu has it: no bootstrap brings tzdata by itself."""
+    if package.name != "tzdata":
+        return package
+    return replace(package, fields={**package.fields, "Priority": "important"})
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +45,7 @@ def ubuntu_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AptArch
         path="ubuntu",
         security_path="ubuntu",
         components=("main", "universe"),
-        packages=[*base_packages("noble"), release],
+        packages=[*map(as_in_ubuntu, base_packages("noble")), release],
     ) as served:
         yield served
 

@@ -30,7 +30,7 @@ from rootwright.modules.pacman_conf import (
 )
 from rootwright.modules.pacman_lock import PacmanLock
 from rootwright.modules.pacstrap import ANSWERS, KEYRING_LIMIT, Pacstrap, read_keyring
-from rootwright.modules.sysusers import Sysusers
+from rootwright.modules.sysusers import MISSING, Sysusers
 from rootwright.plan import steps
 from rootwright.playbook import REGISTRY, Recipe
 from rootwright.playbooks import arch as playbook
@@ -549,6 +549,37 @@ def test_architectures_have_their_names_and_mirrors() -> None:
         recipe({"arch": "aarch64"})
     with pytest.raises(UsageError, match="'pdp11'"):
         recipe(architecture="pdp11")
+
+
+def test_a_port_of_arch_has_a_keyring_and_an_architecture_of_its_own(tmp_path: Path) -> None:
+    for name in ("archlinuxarm.gpg", "archlinuxarm-trusted"):
+        (tmp_path / name).write_bytes(b"\x99")
+    given = {"mirror": MIRROR, "keyring": str(tmp_path), "keyring_name": "archlinuxarm"}
+    made = recipe({"arch": "armv7l"}, **given)
+    strap, conf = module_of(made, "pacstrap"), module_of(made, "pacman_conf")
+    ring = module_of(made, "keyring")
+    assert isinstance(strap, Pacstrap)
+    assert isinstance(ring, Keyring)
+    assert isinstance(conf, PacmanConf)
+    assert (strap.keyring_name, ring.keyring) == ("archlinuxarm", "archlinuxarm")
+    assert set(strap.keyring) == {f"archlinuxarm{end}" for end in (".gpg", "-trusted", "-revoked")}
+    assert (strap.architecture, conf.architecture) == ("armv7h", "armv7h")
+    conf = module_of(recipe(), "pacman_conf")
+    assert isinstance(conf, PacmanConf)
+    assert conf.architecture == "auto"
+
+
+def test_system_users_that_are_missing_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.conf").write_text(
+        "# type name id\ng wheel -\nu nobody 65534:65534 -\nu!\tsync 4:65534 -\n"
+        'u "gone" -\ng lost 7\nu user-%i -\nm sync wheel\nr - 500-900\n'
+    )
+    (tmp_path / "passwd").write_text("nobody:x:\nsync:x:\n")
+    (tmp_path / "group").write_text("wheel:x:\nnogroup:x:\n")
+    script = MISSING.replace("/usr/lib/sysusers.d", f"{tmp_path}/d").replace("/etc", str(tmp_path))
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert said == "gone\nlost\n"
 
 
 def test_an_arch_host_is_prepared_and_no_other() -> None:

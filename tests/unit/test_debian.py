@@ -188,6 +188,10 @@ def test_a_given_keyring_travels(tmp_path: Path) -> None:
         "/etc/apt/keyrings/archive.gpg"
     }
     assert "debian-archive-keyring" not in only(recipe, Packages).names["apt"]
+    # An apt older than 2.4 does not bring the folder.
+    resources = [made for module in recipe.root for made in module.resources()]
+    at = [getattr(made, "path", "") for made in resources]
+    assert at.index("/etc/apt/keyrings") < at.index("/etc/apt/keyrings/archive.gpg")
 
 
 @pytest.mark.parametrize(
