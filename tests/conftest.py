@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rootwright.inventory import HostSpec
 from rootwright.module import REGISTRY
@@ -29,6 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # Where these are exported, they say of every terminal what is true of the caller's.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
+    # Everything on loopback is ours, whatever proxy leads to the world.
+    for name in ("no_proxy", "NO_PROXY"):
+        others = [os.environ[name]] if os.environ.get(name) else []
+        os.environ[name] = ",".join(["127.0.0.1", "localhost", *others])
+    # A busy machine may take its time over any example.
+    settings.register_profile("busy", deadline=None)
+    settings.load_profile("busy")
     # In the background, or under nohup, these are ignored, and what tests start would inherit that;
     # a handler it does not. Who only hands tests out to workers leaves them to inherit it.
     if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.ground import Ground
+from tests.faults.schedule import Fault
+from tests.faults.strike import Outcome, throw
 from tests.support.engine import Engine
 from tests.support.needs import lacks_program, lacks_root, needs
 from tests.support.sshd import lacks_sshd
@@ -33,6 +35,16 @@ class Grounds:
         if self._ground is None:
             self._ground = Ground(self._factory.mktemp("ground"))
         return self._ground
+
+    def throw(self, fault: Fault) -> Outcome:
+        """Throw a fault at a build; where something went wrong, nobody uses the ground again."""
+        outcome: Outcome | None = None
+        try:
+            outcome = throw(self.take(), fault)
+            return outcome
+        finally:
+            if outcome is None or outcome.wrong:
+                self.leave()
 
     def leave(self) -> None:
         """Have nobody use it again."""

@@ -40,6 +40,7 @@ class Ground:
     """Everything that one worker's faults need. Use it as a context manager.
 
     sites: one for each sink. ways: the proxies. archive, sshd, engine: what they lead to.
+    temporary: where the host that is reached over SSH has its temporary files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,7 +55,9 @@ class Ground:
             apt = folder / "apt.conf"
             apt.write_text(f'Dir::State::lists "{folder}/lists";\n')
             self._env = {"APT_CONFIG": str(apt)}
-            options = [f'SetEnv APT_CONFIG="{apt}"']
+            self.temporary = folder / "tmp"
+            self.temporary.mkdir()
+            options = [f'SetEnv APT_CONFIG="{apt}" TMPDIR="{self.temporary}"']
             self.sshd = stack.enter_context(Sshd(folder / "sshd", options=options))
             self.engine = stack.enter_context(Engine(self._disks["engine"]))
             targets: dict[Way, int | Path] = {
@@ -147,6 +150,12 @@ class Ground:
             resize(_DISKS[disk])
         if not self.engine.answers():
             self.engine.restart()
+
+    def files_left(self) -> list[str]:
+        """Return the temporary files that are on the host and in the engine."""
+        data = self._disks["engine"] / "data"
+        places = [self.temporary, data / "tmp", *data.glob("image/*/layerdb/tmp")]
+        return [str(path) for place in places if place.is_dir() for path in place.iterdir()]
 
     def strangers(self) -> Family:
         """Return the processes that builds have left, wherever they are."""

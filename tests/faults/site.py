@@ -35,14 +35,14 @@ class Site:
         self._temporary = place.folder / "tmp"
         self._temporary.mkdir()
         place.env |= {"TMPDIR": str(self._temporary), "PYTHONFAULTHANDLER": "1"}
-        self._home = set(place.home.rglob("*"))
+        self._known: set[Path] = set()
 
     def learn(self, variant: str, ended: Ended) -> None:
         """Take what a build without faults made for what that variant is."""
         self.variant = variant
         self.expected[variant] = self.held()
         self.ids[variant] = ended.host["image"]["id"]
-        self._home = set(self.place.home.rglob("*"))
+        self._known = set(self._own_files())
 
     @property
     def _file(self) -> Path:
@@ -65,9 +65,14 @@ class Site:
         return [f"image {id} {name}" for id, name in images(self._engine) - allowed]
 
     def files_left(self) -> list[str]:
-        """Return what was left in the program's home, and in folders for temporary files."""
-        left = set(self._temporary.iterdir()) | (set(self.place.home.rglob("*")) - self._home)
+        """Return what was left where the program runs, in its home and in its temporary files."""
+        left = set(self._own_files()) - self._known
         return [str(path) for path in (*left, *of_apt(self.place.root))]
+
+    def _own_files(self) -> list[Path]:
+        folders = (self._temporary, self.place.home)
+        below = [path for folder in folders for path in folder.rglob("*")]
+        return [*self.place.folder.iterdir(), *below]
 
     def layer_is_whole(self) -> bool:
         """Return whether the engine can give back the image's layer, byte for byte."""

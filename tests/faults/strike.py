@@ -51,9 +51,12 @@ def throw(ground: Ground, fault: Fault) -> Outcome:
         ground.mend()
     wrong = [f"the build: {one}" for one in _wrong(site, fault, struck, ended, wanted)]
     wrong += [f"left: {one}" for one in nothing_left(ground, site)]
+    # Once more: whoever was still at work has had the time to move it.
+    wrong += [f"afterwards: {one}" for one in misnamed(site, wanted)]
     following = _end(ground.start(site, wanted, far=fault.far))
+    left = nothing_left(ground, site)
     wrong += [f"the next run: {one}" for one in _incomplete(site, following, wanted)]
-    wrong += [f"left by the next run: {one}" for one in nothing_left(ground, site)]
+    wrong += [f"left by the next run: {one}" for one in left]
     if wrong:
         wrong += [f"the build said:\n{ended.stderr}", f"the next run said:\n{following.stderr}"]
     site.variant = wanted
@@ -169,14 +172,19 @@ def _wrong(site: Site, fault: Fault, struck: bool, ended: Ended, wanted: str) ->
             json.loads(ended.stdout)
         except ValueError:
             yield f"its report is none: {ended.stdout[-200:]!r}"
-    held = site.held()
-    if held not in (site.expected[site.variant], site.expected[wanted]):
-        yield f"the name stands for {held or 'nothing'}"
-    elif ended.code == 0 and held != site.expected[wanted]:
+    yield from misnamed(site, wanted)
+    if ended.code == 0 and site.held() != site.expected[wanted]:
         yield "it said that all is well, and the name was not moved"
     hard_on_engine = site.sink == "docker" and isinstance(fault.strike, Death | Full)
     if hard_on_engine and not site.layer_is_whole():
         yield "the engine cannot give back the image's layer"
+
+
+def misnamed(site: Site, wanted: str) -> Iterator[str]:
+    """Yield what the name stands for where it is neither what it was before nor what is wanted."""
+    held = site.held()
+    if held not in (site.expected[site.variant], site.expected[wanted]):
+        yield f"the name stands for {held or 'nothing'}"
 
 
 def _incomplete(site: Site, ended: Ended, wanted: str) -> Iterator[str]:
@@ -197,6 +205,7 @@ def nothing_left(ground: Ground, site: Site) -> list[str]:
         *site.place.left(ground.strangers()),
         *site.stray(),
         *site.files_left(),
+        *ground.files_left(),
     ]:
         if time.monotonic() > end:
             return left

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rootwright import cli
+from rootwright.errors import RootwrightError
+from rootwright.plan import all_items, steps
+from rootwright.playbook import REGISTRY
+from tests.support.hostile_host import checked
 from tests.support.needs import lacks_root, needs
 from tests.support.program import PATIENCE, REPOSITORY
 
@@ -68,10 +75,10 @@ def run(folder: Path, *commands: list[str]) -> list[Any]:
     return found
 
 
+cli.namespace()
 OPTIONS = (
     *("tag", "to", "host", "inventory", "parallel", "work-dir", "events"),
-    *("suite", "mirror", "security-mirror", "image-mirror", "components", "packages", "lang"),
-    *("locales", "timezone", "slim", "architecture", "keyring", "tool"),
+    *(option.replace("_", "-") for option in REGISTRY["debian"].options),
 )
 
 
@@ -93,6 +100,43 @@ def test_any_value_is_literal_or_refused(option: str, home: Path, tmp_path: Path
     assert not list(tmp_path.rglob("pwned"))
     assert {path.name for path in tmp_path.iterdir()} <= {"home", "here", "up"}
     assert {path.name for path in here.iterdir()} <= set(VALUES)
+
+
+FACTS = {
+    "os": "arch",
+    "arch": "x86_64",
+    "dpkg_architecture": "amd64",
+    "bootstrap_tools": "/usr/bin/mmdebstrap",
+}
+USUAL = {"mirror": "http://m/debian", "security_mirror": "none"}
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [(book.name, option) for book in REGISTRY.values() for option in book.options],
+)
+@given(value=st.text() | st.lists(st.text(), max_size=3) | st.sampled_from(VALUES))
+def test_any_value_makes_a_plan_or_an_error(name: str, option: str, value: object) -> None:
+    book = REGISTRY[name]
+    usual = {name: value for name, value in USUAL.items() if name in book.options}
+    try:
+        settings = book.settings([("the test", usual | {option: value})])
+        recipe = book.recipe(settings, FACTS)
+        for item in all_items(steps(recipe)):
+            item.resource.probe()
+            item.resource.converge()
+    except RootwrightError as e:
+        checked(e)
+        return
+    assert settings[option] == value or book.options[option].kind != "str"
+
+
+@given(st.text(st.characters(exclude_characters=",", exclude_categories=["Cs"])))
+def test_a_label_says_what_was_said(text: str) -> None:
+    book = REGISTRY["arch"]
+    recipe = book.recipe(book.settings([("the test", {"labels": f"a={text}"})]), FACTS)
+    assert recipe.image
+    assert recipe.image.labels["a"] == text.rstrip()
 
 
 def test_a_work_dir_is_taken_literally(home: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,12 @@ from tests.support.engine import Engine
 from tests.support.program import PROGRAM, Ended, Place, family, refused
 from tests.support.sshd import Sshd
 
-SLOW = 2_000_000
-"""Bytes a second to an engine that takes its time."""
+
+@pytest.fixture
+def slowly(dockerd: Engine) -> Iterator[DelayProxy]:
+    """A way to the engine so slow that, however late we look, the image is not there yet."""
+    with DelayProxy(dockerd.socket, rate=2_000_000) as proxy:
+        yield proxy
 
 
 def test_a_controller_killed_during_bootstrap_leaves_nothing(
@@ -91,17 +96,20 @@ def test_a_controller_killed_while_a_module_changes_leaves_nothing(
 
 
 def test_a_controller_killed_while_it_ships_leaves_nothing(
-    moving: Place, dockerd: Engine, sshd: Sshd, where: str
+    moving: Place, dockerd: Engine, slowly: DelayProxy, sshd: Sshd, where: str
 ) -> None:
     with DelayProxy(sshd.port) as proxy:
         far = moving.over_ssh(sshd, proxy.port)
-        running = moving.start(*(far if where == "far" else ()))
+        running = moving.start(*(far if where == "far" else ()), DOCKER_HOST=slowly.url)
         running.until("shipping")
         proxy.stall()
         os.kill(dockerd.pid, signal.SIGSTOP)
-        running.process.kill()
-        running.end()
-        os.kill(dockerd.pid, signal.SIGCONT)
+        try:
+            running.process.kill()
+            running.end()
+        finally:
+            os.kill(dockerd.pid, signal.SIGCONT)
+        slowly.throttle(None)
         proxy.cut()
         moving.await_nothing_left()
 
@@ -116,18 +124,17 @@ def test_a_controller_killed_while_it_ships_leaves_nothing(
     ],
 )
 def test_an_interrupt_ends_it_and_leaves_nothing(
-    built: Place, place: Place, dockerd: Engine, how: signal.Signals, event: str
+    built: Place, place: Place, slowly: DelayProxy, how: signal.Signals, event: str
 ) -> None:
     place = place if event == "module_started" else replace(built, tag=place.tag, env={})
     images = place.images()
-    # However late we are, it is not done yet.
-    with DelayProxy(dockerd.socket, rate=SLOW) as proxy:
-        running = place.start("--json", DOCKER_HOST=f"tcp://{proxy.host}:{proxy.port}")
-        running.until(event)
-        processes = family(running.process.pid)
-        # As from a terminal: the whole group gets it.
-        os.killpg(running.process.pid, how)
-        ended = running.end()
+    running = place.start("--json", DOCKER_HOST=slowly.url)
+    running.until(event)
+    processes = family(running.process.pid)
+    # As from a terminal: the whole group gets it.
+    os.killpg(running.process.pid, how)
+    ended = running.end()
+    slowly.stop()
     assert ended.code == 130, ended
     assert "Traceback" not in ended.stderr
     assert "interrupted" in ended.stderr
@@ -152,9 +159,9 @@ def test_a_terminal_that_is_closed_ends_it_and_leaves_nothing(place: Place) -> N
 
 
 def test_an_engine_that_hangs_does_not_keep_a_second_ctrl_c_waiting(
-    moving: Place, dockerd: Engine
+    moving: Place, dockerd: Engine, slowly: DelayProxy
 ) -> None:
-    running = moving.start()
+    running = moving.start(DOCKER_HOST=slowly.url)
     running.until("shipping")
     os.kill(dockerd.pid, signal.SIGSTOP)
     try:
@@ -165,6 +172,7 @@ def test_an_engine_that_hangs_does_not_keep_a_second_ctrl_c_waiting(
         ended = running.end(patience=10)
     finally:
         os.kill(dockerd.pid, signal.SIGCONT)
+    slowly.throttle(None)
     assert ended.code == 130
     assert "Traceback" not in ended.stderr
     moving.await_nothing_left()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -20,6 +19,9 @@ from tests.support.engine import Engine
 from tests.support.http_server import FaultyServer
 from tests.support.program import Place, Running, refused
 from tests.support.sshd import Sshd
+
+SLOW = 5_000_000
+"""Bytes a second on a way that is to break: the image is not there before it does."""
 
 NOWHERE = "http://127.0.0.1:9/debian"  # the port of discard, where nobody listens
 
@@ -174,17 +176,19 @@ def test_a_tar_that_ends_early_at_a_member(moving: Place, tmp_path: Path) -> Non
 
 
 def test_an_engine_that_dies_while_it_takes_the_image(moving: Place, dockerd: Engine) -> None:
-    running = moving.start()
-    running.until("shipping")
-    os.kill(dockerd.pid, signal.SIGSTOP)
-    dockerd.kill()
-    ended = running.end()
-    dockerd.start()
+    with DelayProxy(dockerd.socket, rate=SLOW) as proxy:
+        running = moving.start(DOCKER_HOST=proxy.url)
+        running.until("shipping")
+        dockerd.kill()
+        try:
+            ended = running.end()
+        finally:
+            dockerd.start()
     refused(ended, 4, "engine (stopped answering|broke off)", "start the engine again|its log")
 
 
 def test_a_connection_cut_in_the_middle_of_the_tar(moving: Place, sshd: Sshd) -> None:
-    with DelayProxy(sshd.port) as proxy:
+    with DelayProxy(sshd.port, rate=SLOW) as proxy:
         running = moving.start(*moving.over_ssh(sshd, proxy.port))
         running.until("shipping")
         proxy.cut_after(5_000_000, "down")

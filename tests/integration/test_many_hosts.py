@@ -191,13 +191,14 @@ def test_an_interrupt_ends_those_that_wait_for_what_another_host_is(
         while not all(fleet.seen_on(name, "waiting/lock").exists() for name in fleet.servers):
             assert time.monotonic() < end
             time.sleep(0.05)
+        time.sleep(1)  # until both have said what they are
         play.process.send_signal(signal.SIGINT)
         ended = play.end()
         assert ended.code == 130, ended.stderr
         errors = [host["error"] for host in ended.report["hosts"]]
         assert [error["type"] for error in errors] == ["Interrupted"] * 3
-        # Nothing was begun on the one that does not answer.
-        assert "hint" not in errors[2]
+        # Two ended by themselves, and nothing was begun on the one that does not answer.
+        assert all("hint" not in error for error in errors)
         assert not any(fleet.seen_on(name, "waiting/tree").exists() for name in fleet.servers)
 
 

@@ -80,6 +80,11 @@ class DelayProxy:
         self.stop()
 
     @property
+    def url(self) -> str:
+        """What DOCKER_HOST says of an engine behind it."""
+        return f"tcp://{self.host}:{self.port}"
+
+    @property
     def pid(self) -> int:
         """The proxy's process."""
         return self._process.pid

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rootwright.errors import InventoryError
@@ -268,14 +268,12 @@ GROUPS = st.dictionaries(
 META = st.fixed_dictionaries({"hostvars": st.dictionaries(NAMES, st.dictionaries(KEYS, VALUES))})
 
 
-@settings(deadline=None)
 @given(st.dictionaries(NAMES, GROUPS | META | VALUES, max_size=4))
 @example({"a": {"vars": {"ansible_private_key_file": "~\0"}}})
 def test_any_mapping_is_an_inventory_or_an_error(document: dict[str, Any]) -> None:
     survives(document)
 
 
-@settings(deadline=None)
 @given(st.lists(NAMES, max_size=3), st.dictionaries(KEYS, VALUES, max_size=4))
 def test_any_variables_are_a_host_or_an_error(hosts: list[str], own: dict[str, Any]) -> None:
     survives({"g": {"hosts": hosts, "vars": own}})

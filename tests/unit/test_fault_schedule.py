@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from rootwright.report import EventLog
 from tests.faults.schedule import KINDS, ROUND, Broken, Fault, Full, fault
 
 SEEDS = (1, 7, 123456789)
@@ -47,6 +48,13 @@ def test_every_kind_comes_once_before_any_comes_twice(seed: int) -> None:
     assert {one.kind for one in faults[: len(KINDS)]} == set(KINDS)
     for kind, (times, _) in KINDS.items():
         assert [one.kind for one in faults].count(kind) == 10 * times
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_moment_is_one_that_a_build_tells_of(seed: int) -> None:
+    events = {one.strike.moment.event for one in schedule(seed) if hasattr(one.strike, "moment")}
+    assert len(events) > 8
+    assert all(callable(getattr(EventLog, event)) for event in events - {"shipped"})
 
 
 @pytest.mark.parametrize("seed", SEEDS)

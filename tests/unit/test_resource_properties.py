@@ -30,7 +30,6 @@ from tests.support.root import Root, own_directory, own_file
 ME, MINE = os.getuid(), os.getgid()
 FEW = settings(
     max_examples=15,
-    deadline=None,
     # The shell is the same for every example.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
