@@ -62,6 +62,9 @@ def measure(runs: int, budget: float) -> Findings:
         "`base` is a group, as it was when the article was written.",
         "The keyring that the article's pacstrap checks signatures with is there before it starts, "
         "as on an Arch host; Rootwright makes its own each time.",
+        "The article's image has documentation and translations, which Rootwright's lacks unless "
+        "asked for; and the article installs haveged while it makes keys, which no kernel of today "
+        "needs.",
     ]
     versions = {
         "pacman": first_line("sh", "-c", "pacman --version | grep -o 'Pacman v[0-9.]*'"),

@@ -59,7 +59,7 @@ def measure(runs: int, budget: float) -> Findings:
         for name, kinds, wanted in _PLAYS:
             cases += _play(lab, name, kinds, wanted, everybody, runs, budget)
     notes = [
-        "Every process connects anew; contents, modes and owners are verified after each run.",
+        "Every process connects anew; what it made is verified after each run.",
         "Runs are in turns, each ratio of one turn. Whoever takes long has fewer of them, at least "
         f"{LEAST}; Ansible as it comes is asked for 20 files on loopback only, and with pipelining "
         "not for 200: it takes minutes.",

@@ -49,6 +49,8 @@ def measure(runs: int, budget: float) -> Findings:
     notes = [
         "Rootwright's image has the security updates and the updates; those by hand have neither. "
         "All fetch from the same mirror, over the network, whose speed is part of the figures.",
+        "--fresh again: the Release files are fetched and say the same as before, so the root is "
+        "made from the copy that was kept; the engine has the image, so nothing is sent.",
         "Again: the look at the host and the root, the root's digest, and the engine asked for it.",
     ]
     versions = {

@@ -41,7 +41,9 @@ _LINES = (
             ("the same", "20 files, converged", "Ansible, Mitogen"),
             ("the same", "20 files, converged", "Ansible, pipelining"),
             ("20 files that all change, 50 ms away", "20 files, all changed", "pyinfra"),
+            ("the same", "20 files, all changed", "Ansible, Mitogen"),
             ("200 files that are right already, 50 ms away", "200 files, converged", "pyinfra"),
+            ("the same", "200 files, converged", "Ansible, Mitogen"),
         )
     ),
     *(
@@ -53,7 +55,11 @@ _LINES = (
         for text, ours, theirs in (
             ("Debian, from nothing", "Rootwright", "debootstrap, tar | docker import"),
             ("the same", "Rootwright", "mmdebstrap | docker import"),
-            ("Debian, anew", "Rootwright, --fresh again", "debootstrap, tar | docker import"),
+            (
+                "Debian, anew from the copy, the archive being the same",
+                "Rootwright, --fresh again",
+                "debootstrap, tar | docker import",
+            ),
             ("Debian, nothing to do", "Rootwright, again", "debootstrap, tar | docker import"),
         )
     ),
