@@ -71,6 +71,7 @@ class Ground:
             }
             sinks: tuple[Sink, ...] = ("docker", "archive")
             self.sites = {sink: self._site(sink, folder / sink) for sink in sinks}
+            self._excused: set[Path] = set()
             self._build_all()
             stack.enter_context(adopted())
             self._known = family(os.getpid())
@@ -152,10 +153,18 @@ class Ground:
             self.engine.restart()
 
     def files_left(self) -> list[str]:
-        """Return the temporary files that are on the host and in the engine."""
+        """Return the temporary files that builds have left on the host and in the engine."""
+        left = {*self.temporary.iterdir(), *self._engine_files()} - self._excused
+        return [str(path) for path in left]
+
+    def excuse_engine(self) -> None:
+        """Take its temporary files for its own: one that is killed leaves some, and for good."""
+        self._excused = self._engine_files()
+
+    def _engine_files(self) -> set[Path]:
         data = self._disks["engine"] / "data"
-        places = [self.temporary, data / "tmp", *data.glob("image/*/layerdb/tmp")]
-        return [str(path) for place in places if place.is_dir() for path in place.iterdir()]
+        places = [data / "tmp", *data.glob("image/*/layerdb/tmp")]
+        return {path for place in places if place.is_dir() for path in place.iterdir()}
 
     def strangers(self) -> Family:
         """Return the processes that builds have left, wherever they are."""

@@ -142,6 +142,7 @@ def _act(ground: Ground, running: Running, strike: Signalled | Full | Death) -> 
         case Death(name, _, down):
             (ground.engine.kill if name == "SIGKILL" else ground.engine.stop)()
             time.sleep(down)
+            ground.excuse_engine()
             ground.engine.start()
 
 

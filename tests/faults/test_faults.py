@@ -105,7 +105,7 @@ def test_a_name_that_moved_is_noticed(grounds: Grounds) -> None:
         (Signalled("SIGINT", _AT_ONCE, group=True), "change", 130),
         (Broken("ssh", "cut", 500, "down"), "change", 3),
         (Broken("engine", "cut", 100_000, "up"), "change", 4),
-        (Lie("*/InRelease", "missing", 0), "anew", 1),
+        (Lie("*/dash_*", "missing", 0), "anew", 1),
         (Full("engine", 0, _AT_ONCE), "change", 4),
         (Death("SIGKILL", _AT_ONCE, 0), "change", None),
     ],
