@@ -19,9 +19,10 @@ from rootwright.secret import PASSWORD_VARIABLE
 from tests.support.accounts import Account, Rights, account, lacks_accounts
 from tests.support.apt_archive import AptArchive
 from tests.support.arch import CACHE, lacks_arch_tools
+from tests.support.docker_api import client_of
 from tests.support.engine import Engine
 from tests.support.needs import lacks_program, lacks_root, needs
-from tests.support.program import Ended, Place, docker_client
+from tests.support.program import Ended, Place
 from tests.support.sshd import Sshd, lacks_sshd
 from tests.support.tiny_debian import lacks_tiny_debian
 
@@ -181,8 +182,8 @@ def built(first_build: tuple[Place, Ended]) -> Place:
 @pytest.fixture
 def moving(built: Place, dockerd: Engine) -> Iterator[Place]:
     """A converged root whose image is to take a name over from another one, and must not yet."""
-    client = docker_client(built.docker)
-    client.import_image_from_data(bytes(10240), repository="demo/moving", tag="1")
+    with client_of(built.docker) as client:
+        client.import_image_from_data(bytes(10240), repository="demo/moving", tag="1")
     # Another date makes it an image that the engine does not have.
     place = replace(built, tag="demo/moving:1", env={"SOURCE_DATE_EPOCH": "1600000000"})
     before = place.images()
@@ -194,6 +195,6 @@ def moving(built: Place, dockerd: Engine) -> Iterator[Place]:
     assert (ended.code, ended.host["changed"], ended.host["image"]["state"]) == (0, 0, "changed")
     changes = before ^ place.images()
     assert (ended.host["image"]["id"], place.tag) in changes
-    for id in {id for id, _ in changes}:
-        client.remove_image(id)
-    client.close()
+    with client_of(built.docker) as client:
+        for id in {id for id, _ in changes}:
+            client.remove_image(id)

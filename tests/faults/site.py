@@ -10,8 +10,9 @@ import tarfile
 from pathlib import Path
 
 from tests.faults.schedule import Sink, Task
+from tests.support.docker_api import client_of, images
 from tests.support.leftovers import of_apt
-from tests.support.program import Ended, Place, docker_client, images
+from tests.support.program import Ended, Place
 
 TAG = "demo/faults:1"
 _UNNAMED = "<none>:<none>"
@@ -76,7 +77,7 @@ class Site:
 
     def layer_is_whole(self) -> bool:
         """Return whether the engine can give back the image's layer, byte for byte."""
-        with contextlib.closing(docker_client(self._engine)) as client:
+        with client_of(self._engine) as client:
             wanted: str = client.inspect_image(TAG)["RootFS"]["Layers"][0]
             data = b"".join(client.get_image(TAG))
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -87,7 +88,7 @@ class Site:
     def prepare(self, task: Task) -> str:
         """Make the site what a task begins with; return the variant that is to be made."""
         if self.sink == "docker":
-            with contextlib.closing(docker_client(self._engine)) as client:
+            with client_of(self._engine) as client:
                 for id in {id for id, name in images(self._engine) if name != TAG}:
                     client.remove_image(id)
         if task in ("anew", "first"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -27,7 +26,7 @@ from tests.faults.schedule import (
 )
 from tests.faults.site import TAG
 from tests.faults.strike import misnamed, nothing_left
-from tests.support.program import docker_client
+from tests.support.docker_api import client_of
 
 SEED = 1
 COUNT = 100
@@ -53,7 +52,7 @@ def test_what_is_left_is_noticed(grounds: Grounds) -> None:
     site = ground.sites["docker"]
     folder = site.place.root
     site.prepare("again")
-    with contextlib.closing(docker_client(ground.engine.url)) as client:
+    with client_of(ground.engine.url) as client:
         image = client.import_image_from_data(bytes(10240))
         image = json.loads(image.splitlines()[-1])["status"]
         (site.place.folder / "tmp/forgotten").touch()
@@ -88,7 +87,7 @@ def test_a_name_that_moved_is_noticed(grounds: Grounds) -> None:
     kept = site.held()
     name, _, tag = TAG.partition(":")
     assert list(misnamed(site, site.variant)) == []
-    with contextlib.closing(docker_client(grounds.take().engine.url)) as client:
+    with client_of(grounds.take().engine.url) as client:
         answer = client.import_image_from_data(bytes(10240), repository=name, tag=tag)
         image = json.loads(answer.splitlines()[-1])["status"]
         moved = list(misnamed(site, site.variant))

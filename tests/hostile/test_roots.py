@@ -10,7 +10,8 @@ import pytest
 
 from rootwright.inventory import HostSpec
 from rootwright.resource import Absent, Directory, File, Line, Symlink
-from tests.support.plays import module, play, root, snapshot, tree
+from tests.support.plays import module, play, root, tree
+from tests.support.snapshot import snapshot
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
@@ -16,9 +15,11 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.support.docker_api import client_of
 from tests.support.engine import Engine
 from tests.support.needs import lacks_program, needs
-from tests.support.program import PROGRAM, Ended, Place, docker_client
+from tests.support.program import PROGRAM, Ended, Place
+from tests.support.snapshot import snapshot
 
 MODULES = (
     *("packages", "debootstrap", "policy_rc_d", "apt_conf", "directory", "file", "apt_sources"),
@@ -30,25 +31,11 @@ HOST_FIELDS = (
 )
 
 
-def client_of(url: str) -> contextlib.closing[Any]:
-    """Return an engine's API, for a with statement."""
-    return contextlib.closing(docker_client(url))
-
-
 def inspect(place: Place, name: str = "") -> dict[str, Any]:
     """Return what the engine knows of an image."""
     with client_of(place.docker) as client:
         facts: dict[str, Any] = client.inspect_image(name or place.tag)
     return facts
-
-
-def snapshot(folder: str | Path) -> dict[str, tuple[int, ...]]:
-    """Return all there is below a folder, with what tells whether it was touched."""
-    return {
-        str(path): (info.st_mode, info.st_uid, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-        for path in sorted(Path(folder).rglob("*"))
-        for info in [path.lstat()]
-    }
 
 
 # --- the first build, and the next

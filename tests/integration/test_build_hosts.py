@@ -11,13 +11,13 @@ from pathlib import Path
 
 from tests.support.accounts import Account
 from tests.support.delay_proxy import DelayProxy
+from tests.support.docker_api import client_of
 from tests.support.program import (
     PATIENCE,
     PROGRAM,
     Ended,
     Place,
     command_lines,
-    docker_client,
     refused,
 )
 from tests.support.sshd import Sshd
@@ -94,10 +94,9 @@ def test_the_sudo_password_is_seen_nowhere(place: Place, sshd: Sshd, careful: Ac
     assert re.search(r"^changed +debootstrap ", said, re.MULTILINE), said
     assert looked > 50
     assert careful.password not in said + events.read_text()
-    client = docker_client(place.docker)
-    facts = json.dumps([client.inspect_image(tag), client.history(tag)])
-    client.remove_image(tag)
-    client.close()
+    with client_of(place.docker) as client:
+        facts = json.dumps([client.inspect_image(tag), client.history(tag)])
+        client.remove_image(tag)
     assert careful.password not in facts
     grep = ["grep", "-rlF", careful.password, str(place.root)]
     assert subprocess.run(grep, stdout=subprocess.PIPE, text=True).stdout == ""
@@ -121,6 +120,5 @@ def test_one_host_that_fails_does_not_keep_the_other_from_its_image(
     assert (done["host"], done["error"]) == ("localhost", None)
     assert done["image"]["tags"] == ["demo/at-localhost:1"]
     assert done["image"]["id"] == first.host["image"]["id"]
-    client = docker_client(place.docker)
-    client.remove_image("demo/at-localhost:1")
-    client.close()
+    with client_of(place.docker) as client:
+        client.remove_image("demo/at-localhost:1")

@@ -10,7 +10,8 @@ import pytest
 from rootwright.errors import StepError, UsageError
 from rootwright.inventory import HostSpec
 from rootwright.resource import Command, File, Resource
-from tests.support.plays import module, play, root, snapshot, states, tree
+from tests.support.plays import module, play, root, states, tree
+from tests.support.snapshot import snapshot
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 

@@ -32,6 +32,7 @@ from tests.support.delay_proxy import DelayProxy
 from tests.support.leftovers import SECONDS, Inside, await_nothing, remains
 from tests.support.program import command_lines
 from tests.support.root import SHELLS, need_shell
+from tests.support.snapshot import snapshot
 from tests.support.sshd import Sshd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -304,16 +305,6 @@ def test_a_folder_that_is_not_ours_is_refused_and_left_alone(
     assert str(folder) in caught.value.what
     assert "--work-dir" in caught.value.hint
     assert snapshot(work_dir) == before
-
-
-def snapshot(folder: str) -> dict[str, tuple[int, int, int, bytes]]:
-    """Return all there is below a folder, with dates that tell whether it was touched."""
-    seen = {}
-    for path in [Path(folder), *Path(folder).rglob("*")]:
-        info = path.lstat()
-        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        seen[str(path)] = (info.st_mode, info.st_mtime_ns, info.st_ctime_ns, content)
-    return seen
 
 
 def test_a_check_makes_nothing(way: Way, work_dir: str) -> None:

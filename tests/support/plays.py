@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,17 +72,6 @@ def states(report: HostReport) -> dict[str, str]:
 
 def root(work_dir: str) -> Path:
     return Path(work_dir, "book/tree/rootfs")
-
-
-def snapshot(folder: Path | str) -> dict[str, tuple[object, ...]]:
-    """Return all there is below a folder, with dates that tell whether it was touched."""
-    seen: dict[str, tuple[object, ...]] = {}
-    for path in [Path(folder), *Path(folder).rglob("*")]:
-        info = path.lstat()
-        content = path.read_bytes() if stat.S_ISREG(info.st_mode) else b""
-        link = path.readlink() if path.is_symlink() else ""
-        seen[str(path)] = (info.st_mode, info.st_mtime_ns, info.st_ctime_ns, content, link)
-    return seen
 
 
 def begin(folder: Path, work_dir: str, *more: str) -> Running:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from tests.support.apt_archive import AptArchive
+from tests.support.docker_api import images
 from tests.support.leftovers import SECONDS, remains
 from tests.support.sshd import Sshd
 
@@ -315,19 +316,3 @@ def _processes() -> dict[tuple[int, str], int]:
                 if fields[0] != "Z":
                     found[int(entry.name), fields[19]] = int(fields[1])
     return found
-
-
-def docker_client(url: str) -> Any:
-    """Return an engine's API, to look with our own eyes; close it."""
-    import docker
-
-    return docker.APIClient(base_url=url, version="auto")
-
-
-def images(url: str) -> set[tuple[str, str]]:
-    """Return all images of an engine, each with its names, the unnamed included."""
-    with contextlib.closing(docker_client(url)) as client:
-        found: list[dict[str, Any]] = client.images(all=True)
-    return {
-        (image["Id"], name) for image in found for name in image["RepoTags"] or ["<none>:<none>"]
-    }

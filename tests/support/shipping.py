@@ -8,12 +8,12 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rootwright.image import image_config
 from rootwright.layer import LayerSpec, digest_script
 from rootwright.layer_stream import LayerDigest, read_digest
 from rootwright.sinks.docker import DockerSink
+from tests.support.docker_api import client_of, images
 from tests.support.streams import output
 
 EPOCH = 1_700_000_000
@@ -46,21 +46,10 @@ def config(diff_id: str) -> bytes:
     )
 
 
-def client_of(url: str) -> contextlib.closing[Any]:
-    """Return a look at the engine of our own, beside the sink's."""
-    import docker
-
-    return contextlib.closing(docker.APIClient(base_url=url, version="auto"))
-
-
 def image_names(url: str) -> set[tuple[str, str]]:
-    """Return all images of an engine, each with its names, the unnamed included."""
-    with client_of(url) as client:
-        images: list[dict[str, Any]] = client.images(all=True)
+    """Return all images of an engine, with names and IDs as every kind of engine has them."""
     return {
-        (image["Id"].removeprefix("sha256:"), name.removeprefix("docker.io/"))
-        for image in images
-        for name in image["RepoTags"] or ["<none>:<none>"]
+        (id.removeprefix("sha256:"), name.removeprefix("docker.io/")) for id, name in images(url)
     }
 
 

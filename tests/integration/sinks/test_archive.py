@@ -20,7 +20,9 @@ import pytest
 from rootwright.errors import ShipError
 from rootwright.layer_stream import CHUNK, LayerStream
 from rootwright.sinks.archive import ArchiveSink
+from tests.support.disk import small_disk
 from tests.support.engine import Engine
+from tests.support.needs import lacks_root, needs
 from tests.support.shipping import SPOILED, TAG, clear, config, digest_of, image_names, interrupt
 from tests.support.streams import layer_of
 
@@ -178,35 +180,32 @@ def test_what_a_killed_play_left_is_removed_and_nothing_else(root: Path, tmp_pat
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
+    needs(lacks_root())
     folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(folder, 8):
+        yield folder
 
 
-def test_a_full_disk_is_told_before_the_first_byte(root: Path, small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(bytes(4 * CHUNK))
+def test_a_full_disk_is_told_before_the_first_byte(root: Path, disk: Path) -> None:
+    (disk / "ballast").write_bytes(bytes(4 * CHUNK))
     stream = layer_of(root)
     with pytest.raises(ShipError, match="no space left") as caught:
-        ArchiveSink(small_disk / "a.tar").ship(stream, config, [TAG])
+        ArchiveSink(disk / "a.tar").ship(stream, config, [TAG])
     assert caught.value.exit_code == 4
     assert stream.sent == 0
-    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
+    assert [path.name for path in disk.iterdir()] == ["ballast"]
 
 
-def test_a_disk_that_fills_up_meanwhile(root: Path, small_disk: Path) -> None:
+def test_a_disk_that_fills_up_meanwhile(root: Path, disk: Path) -> None:
     def fill(sent: int) -> None:
-        with contextlib.suppress(OSError), (small_disk / "ballast").open("ab") as file:
+        with contextlib.suppress(OSError), (disk / "ballast").open("ab") as file:
             file.write(bytes(2 * CHUNK))
 
     stream: LayerStream = layer_of(root, progress=fill)
     with pytest.raises(ShipError, match="no space left"):
-        ArchiveSink(small_disk / "a.tar").ship(stream, config, [TAG])
-    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
+        ArchiveSink(disk / "a.tar").ship(stream, config, [TAG])
+    assert [path.name for path in disk.iterdir()] == ["ballast"]
 
 
 def test_a_folder_that_cannot_be_made(root: Path, tmp_path: Path) -> None:

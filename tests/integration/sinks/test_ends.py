@@ -16,9 +16,9 @@ import pytest
 from rootwright.errors import ShipError
 from rootwright.sinks.docker import DockerSink
 from tests.support.delay_proxy import DelayProxy
+from tests.support.docker_api import images
 from tests.support.engine import Engine
 from tests.support.leftovers import SECONDS
-from tests.support.program import images
 from tests.support.shipping import TAG, config
 from tests.support.streams import layer_of
 

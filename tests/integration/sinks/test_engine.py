@@ -20,6 +20,7 @@ from rootwright.sinks.docker import DockerSink
 from rootwright.sinks.leftovers import Claim
 from rootwright.sinks.oci import OciImage
 from tests.support.delay_proxy import DelayProxy
+from tests.support.docker_api import client_of
 from tests.support.engine import Engine
 from tests.support.shipping import (
     EPOCH,
@@ -27,7 +28,6 @@ from tests.support.shipping import (
     STORES,
     TAG,
     clear,
-    client_of,
     config,
     digest_of,
     image_names,
