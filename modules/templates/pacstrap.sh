@@ -2,10 +2,10 @@
 # Makes an Arch-shaped root in $rw_root with pacstrap. Runs on the build host, as the first process
 # of mount and PID namespaces of its own: mounts, gpg-agent and what pacman starts end with it.
 #
-# Given: rw_root and rw_state, as everywhere;
-# rw_packages, what to install, packages or groups; rw_ignore, what must not come with them;
-# rw_spare, what need not; rw_repositories; rw_keyring, a keyring's name; TMPDIR, a folder of its own with
-# pacman.conf and, where another keyring than the host's is to be trusted, the folder keyring.
+# Given: rw_root and rw_state, as everywhere; rw_packages, what to install, packages or groups;
+# rw_ignore, what must not come with them; rw_spare, what need not; rw_repositories; rw_keyring, a
+# keyring's name; TMPDIR, a folder of its own with pacman.conf and, where another keyring than the
+# host's is to be trusted, the folder keyring.
 set -eu
 : "${rw_root:?}" "${rw_state:?}" "${rw_packages:?}" "${rw_ignore=}" "${rw_spare=}"
 : "${rw_repositories:?}" "${rw_keyring:?}" "${TMPDIR:?}"

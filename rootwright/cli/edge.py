@@ -29,7 +29,8 @@ def edge() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()  # else what cannot be written is found out too late to be told
+            if sys.stdout:  # there is none where it was closed
+                sys.stdout.flush()  # else what cannot be written is found out too late to be told
     except RootwrightError as e:
         raise Exit("\n".join(map(harmless, e.lines())), code=e.exit_code) from None
     except KeyboardInterrupt:
