@@ -297,7 +297,7 @@ def _debian_name(machine: str) -> str:
 
 
 def _given_keyring(keys: bytes) -> list[Module]:
-    # Releases with an apt older than 2.4, such as bullseye and focal, do not come with the folder.
+    # Not every release comes with the folder: bullseye's apt is too old for it, noble's has none.
     folder = GIVEN_KEYRING.rpartition("/")[0]
     return [Directory(path=folder), File(path=GIVEN_KEYRING, content=keys)]
 
