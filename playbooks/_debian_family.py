@@ -297,7 +297,7 @@ def _debian_name(machine: str) -> str:
 
 
 def _given_keyring(keys: bytes) -> list[Module]:
-    # Not every release comes with the folder: bullseye's apt is too old for it, noble's has none.
+    # An apt older than 2.4, such as those of bullseye and focal, does not come with the folder.
     folder = GIVEN_KEYRING.rpartition("/")[0]
     return [Directory(path=folder), File(path=GIVEN_KEYRING, content=keys)]
 

@@ -21,7 +21,7 @@ ARCHIVE = Archive(
     mirror="http://archive.ubuntu.com/ubuntu",
     ports_mirror="http://ports.ubuntu.com/ubuntu-ports",
     main_architectures=("amd64", "i386"),
-    packages=("tzdata",),  # of priority important there, and required in Debian
+    packages=("apt", "tzdata"),  # of priority important there, and required in Debian
 )
 """Where the archive is: debootstrap's scripts/gutsy, which all later releases share."""
 

@@ -21,8 +21,8 @@ RELEASE = "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=24.04\nDISTRIB_CODENAME=noble\n"
 
 
 def as_in_ubuntu(package: Deb) -> Deb:
-    """Return a package of Debian's as Ubuntu has it: no bootstrap brings tzdata by itself."""
-    if package.name != "tzdata":
+    """Return a package of Debian's as Ubuntu has it: mmdebstrap brings neither by itself."""
+    if package.name not in ("apt", "tzdata"):
         return package
     return replace(package, fields={**package.fields, "Priority": "important"})
 
@@ -59,6 +59,7 @@ def test_an_image_of_ubuntu(tmp_path: Path, ubuntu_archive: AptArchive, dockerd:
     assert again.code == 0, again.stderr
     assert (again.host["changed"], again.host["image"]["state"]) == (0, "ok")
     assert place.contained("cat", "/etc/lsb-release") == RELEASE
+    assert place.contained("apt-get", "--version").startswith("apt ")
     sources = Path(place.work_dir, "ubuntu/tree/rootfs/etc/apt/sources.list.d/ubuntu.sources")
     assert "Suites: noble noble-updates\nComponents: main universe\n" in sources.read_text()
 
