@@ -211,12 +211,15 @@ db_failed() {
 # Where the base depends on "usrmerge | usr-is-merged" (Debian 12), apt takes the first, which moves
 # everything to /usr afterwards and brings all of perl; debootstrap has it there from the start. The
 # hooks are mmdebstrap's own. It takes TMPDIR away from them: apt, when it is killed, would leave its
-# files in the host's /tmp.
+# files in the host's /tmp. Where a connection is cut in the middle of an InRelease, apt 2.6 may wait
+# for ever, for nothing (ran): it gets half a minute, and then begins again with what it has.
 # shellcheck disable=SC2016
 db_setup='
     hook=/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh
     cd "$1" && export "APT_CONFIG=$MMDEBSTRAP_APT_CONFIG"
-    TMPDIR=$1/tmp apt-get update --error-on=any
+    export "TMPDIR=$1/tmp"
+    timeout 30 apt-get update --error-on=any || apt-get update --error-on=any
+    unset TMPDIR
     if apt-cache show --no-all-versions init-system-helpers 2>/dev/null | grep -q "^Depends:.*usrmerge |" && [ -x "$hook" ]; then
         env -u APT_CONFIG "$hook" "$1"
     fi'
